@@ -1,0 +1,139 @@
+"""What the user knows of a volume: classes where voxels are annotated, ``IGNORE`` everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sslseg.errors import InputError
+from sslseg.geometry import AXIS_NAMES, Geometry
+
+IGNORE = 255
+"""Label of a voxel about which nothing is known. Not annotated is not background."""
+
+MAX_CLASSES = 254
+
+_COLORS = (
+    (0.90, 0.29, 0.24), (0.18, 0.62, 0.87), (0.95, 0.77, 0.06), (0.24, 0.72, 0.44), (0.61, 0.35, 0.71),
+    (0.95, 0.50, 0.14), (0.10, 0.74, 0.71), (0.91, 0.46, 0.66), (0.55, 0.43, 0.33), (0.50, 0.55, 0.60),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One foreground class, as Slicer names it.
+
+    Attributes:
+        name: shown to the user.
+        color: red, green, blue, each in [0, 1].
+        label_value: the value that stands for it in label-map files (1..254).
+        segment_id: Slicer's id; kept in .seg.nrrd files.
+        terminology: Slicer's serialised terminology entry, kept as it is; empty where unknown.
+    """
+
+    name: str
+    color: tuple[float, float, float]
+    label_value: int
+    segment_id: str = ""
+    terminology: str = ""
+
+
+def default_segments(label_values: Iterable[int]) -> tuple[Segment, ...]:
+    """Names and colours for label values of a plain label map, which carries neither."""
+    return tuple(
+        Segment(f"Segment_{value}", _COLORS[index % len(_COLORS)], int(value), f"Segment_{value}")
+        for index, value in enumerate(sorted(label_values))
+    )
+
+
+@dataclass
+class Annotation:
+    """A label map with ``IGNORE`` where nothing is known.
+
+    Whole slices, parts of slices and scribbles are all the same thing here: voxels that are not ``IGNORE``.
+
+    Attributes:
+        labels: uint8 (K, J, I); 0 = background, c = ``segments[c - 1]``, 255 = not annotated.
+        geometry: the grid of ``labels``.
+        segments: the foreground classes, in class order.
+    """
+
+    labels: np.ndarray
+    geometry: Geometry
+    segments: tuple[Segment, ...] = field(default=())
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.segments) + 1
+
+    @property
+    def known(self) -> np.ndarray:
+        """The annotated voxels, bool (K, J, I)."""
+        return self.labels != IGNORE
+
+    def annotated_slices(self, axis: int) -> list[int]:
+        """Indices along array axis ``axis`` of the slices that hold at least one annotated voxel.
+
+        A slice that was looked at and is empty counts: its voxels are 0, not ``IGNORE``.
+        """
+        return [int(i) for i in np.flatnonzero(self.known.any(axis=_others(axis)))]
+
+    def empty_slices(self, axis: int) -> list[int]:
+        """The annotated slices in which no foreground was found."""
+        foreground = np.asarray((self.known & (self.labels > 0)).any(axis=_others(axis)))
+        return [i for i in self.annotated_slices(axis) if not foreground[i]]
+
+    def restricted_to(self, slices: Sequence[int], axis: int) -> Annotation:
+        """The same annotation with everything outside ``slices`` forgotten.
+
+        Raises:
+            InputError: a slice index that the volume does not have, or no slice at all.
+        """
+        check_slices(slices, self.labels.shape, axis)
+        labels = np.full_like(self.labels, IGNORE)
+        index = slice_index(sorted(set(slices)), axis)
+        labels[index] = self.labels[index]
+        return Annotation(labels, self.geometry, self.segments)
+
+    def best_axis(self) -> int:
+        """The axis along which the annotation was drawn: the one with the fewest annotated slices.
+
+        Where that does not decide (nothing or everything annotated), the coarsest spacing does.
+        """
+        share = [len(self.annotated_slices(axis)) / self.labels.shape[axis] for axis in range(3)]
+        preferred = self.geometry.default_axis()
+        return min(range(3), key=lambda axis: (share[axis], axis != preferred, axis))
+
+    def require_annotated(self, name: str = "The annotation") -> None:
+        """Raise :class:`InputError` unless at least one voxel and one class are annotated."""
+        if not self.known.any():
+            raise InputError(
+                f"{name} has no annotated slice: annotate at least one, or name the annotated ones with --slices."
+            )
+        if not self.segments:
+            raise InputError(f"{name} holds only background: draw at least one structure on one slice.")
+
+
+def check_slices(slices: Sequence[int], shape: tuple[int, ...], axis: int) -> None:
+    """Raise :class:`InputError` for an empty list or an index outside ``shape[axis]``."""
+    if not slices:
+        raise InputError("No slice is named: give at least one annotated slice, for example --slices 3,7,12.")
+    wrong = [i for i in slices if not 0 <= i < shape[axis]]
+    if wrong:
+        raise InputError(
+            f"Slice {wrong[0]} does not exist: along axis {axis} ({AXIS_NAMES[axis]}) the volume has slices "
+            f"0 to {shape[axis] - 1}."
+        )
+
+
+def slice_index(slices: int | Sequence[int], axis: int) -> tuple:
+    """An index expression that picks ``slices`` along ``axis`` of a (K, J, I) array."""
+    picked = slices if isinstance(slices, int) else list(slices)
+    return tuple(picked if a == axis else slice(None) for a in range(3))
+
+
+def _others(axis: int) -> tuple[int, ...]:
+    return tuple(a for a in range(3) if a != axis)
