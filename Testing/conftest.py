@@ -1,0 +1,19 @@
+"""What every test shares: one torch thread, and the folder of labelled images where it is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two spinning threads on a busy two-core machine are many times slower than one; children inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with ``acdc``, ``hippocampus``, ``sunnybrook`` and so on."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SSLSEG_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"the labelled images are not there ({folder}); set SSLSEG_DATA to their folder")
+    return folder
