@@ -1,0 +1,1 @@
+# Slicer configures CPack here; the packaging tests stop at the install tree.

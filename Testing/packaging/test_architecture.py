@@ -1,0 +1,152 @@
+"""The plan of the house as rules: which room may use which, and how large a file may grow."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "core_lib" / "sslseg"
+SLICER_SIDE = ROOT / "SSLSegment" / "SSLSegmentLib"
+
+DESKTOP = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt", "trame"}
+NETWORK = {"torch", "monai"}
+SKIPPED_FOLDERS = {"__pycache__", "build", "out", "dist"}
+
+
+def text_files():
+    """Everything that belongs to the project, with or without git: hidden folders are tools', except ``.ci``."""
+    for path in sorted(ROOT.rglob("*")):
+        folders = path.relative_to(ROOT).parts[:-1]
+        hidden = any(part.startswith(".") and part not in {".ci", ".github"} for part in folders)
+        made = any(part in SKIPPED_FOLDERS or part.endswith(".egg-info") for part in folders)
+        if path.is_file() and not hidden and not made and path.suffix not in {".png", ".safetensors"}:
+            yield path
+
+
+PYTHON_FILES = [path for path in text_files() if path.suffix == ".py"]
+
+
+def imports(path, *, when_imported=False):
+    """Full names of all that a file imports; ``when_imported``: only what is executed when the file is imported."""
+    names, todo = set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import; the project writes full names"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        later = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if not (when_imported and (later or is_type_checking(node))):
+            todo.extend(ast.iter_child_nodes(node))
+    return names
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def top(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def core_file(name):
+    """The file of a module of sslseg by its full name; None for a name inside of a module."""
+    place = CORE.joinpath(*name.split(".")[1:])
+    candidates = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def loaded_with(path):
+    """Top-level names of all packages that come into the process when a core file is imported."""
+    seen, packages, todo = set(), set(), [path]
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        names = imports(path, when_imported=True)
+        packages |= top(names)
+        names |= {name.rpartition(".")[0] for name in names}  # a package's __init__ comes with each of its modules
+        todo += [file for name in names if name.startswith("sslseg") and (file := core_file(name))]
+    return packages
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.relative_to(CORE).as_posix())
+def test_core_does_not_know_its_callers(path):
+    assert not top(imports(path)) & (DESKTOP | {"SSLSegment", "SSLSegmentLib", "SSLSegmentWeb"})
+
+
+@pytest.mark.parametrize("path", sorted(SLICER_SIDE.rglob("*.py")), ids=lambda path: path.name)
+def test_slicer_side_never_loads_the_network(path):
+    names = imports(path)
+    forbidden = NETWORK | {"trame", "SSLSegment", "SSLSegmentWeb"}
+    forbidden |= set() if path.name == "widget.py" else {"qt", "ctk", "PythonQt"}
+    assert not top(names) & forbidden
+    used = {name: core_file(name) for name in names if name.startswith("sslseg")}
+    heavy = [name for name, file in used.items() if file and loaded_with(file) & NETWORK]
+    assert not heavy, f"{path.name} imports {heavy}, which load torch or MONAI into the viewer"
+
+
+def test_the_rules_can_fail(tmp_path):
+    """The reading of imports sees what it must see, and only that."""
+    file = tmp_path / "file.py"
+    file.write_text(
+        "import json\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import monai.losses\n"
+        "class A:\n    import vtk\ndef f():\n    from slicer.util import loadVolume\n",
+        encoding="utf-8",
+    )
+    assert top(imports(file)) == {"json", "typing", "monai", "vtk", "slicer"}
+    assert top(imports(file, when_imported=True)) == {"json", "typing", "vtk"}
+    assert "torch" in loaded_with(core_file("sslseg.checkpoint"))
+    assert "torch" not in loaded_with(core_file("sslseg.protocol"))
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_file_fits_in_a_head(path):
+    limit = 150 if path.name == "SSLSegment.py" else 400
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
+
+
+def test_test_files_have_unique_names():
+    """Test folders are no packages, so pytest tells the files apart by their names alone."""
+    names = [path.name for path in PYTHON_FILES if path.name.startswith("test_")]
+    assert len(names) == len(set(names))
+
+
+def test_no_path_of_a_machine_and_no_registry():
+    machine = re.compile(r"(?:^|[\"'( =])/(?:home|root|tmp|mnt|opt|work)/|[A-Z]:\\\\?Users|index-url", re.MULTILINE)
+    here = Path(__file__)
+    found = {path: machine.findall(path.read_text(encoding="utf-8")) for path in text_files() if path != here}
+    assert not {path: hits for path, hits in found.items() if hits}
+
+
+def declared_distributions():
+    """Names of the distributions that the project's metadata asks for, extras included."""
+    names = (re.match(r"[\w.-]+", requirement).group() for requirement in requires("sslsegment"))
+    return {normalised(name) for name in names}
+
+
+def normalised(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_import_is_declared():
+    """What the code imports is asked for by the package or one of its extras, not there by luck."""
+    own = {path.stem for path in PYTHON_FILES} | {"sslseg", "SSLSegmentLib"}
+    known = set(sys.stdlib_module_names) | own | {"qt", "ctk"}  # the last two come with the Slicer desktop
+    used = set().union(*(top(imports(path)) for path in PYTHON_FILES)) - known
+    installed = packages_distributions()
+    declared = declared_distributions()
+    undeclared = {name for name in used if not {normalised(dist) for dist in installed.get(name, ())} & declared}
+    assert not undeclared
+
+
+def test_every_declared_package_is_pinned():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {normalised(line.partition("==")[0]) for line in lines if "==" in line}
+    assert not declared_distributions() - pinned
