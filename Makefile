@@ -1,0 +1,50 @@
+# SSLSegment from a fresh clone: `make demo` shows what it does, `make test` checks everything.
+# Needs make and Python 3.10 to 3.12 with venv; the rest is installed into .venv, pinned by constraints.txt.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+READY := $(VENV)/.ready
+OUT := out
+
+.PHONY: help demo test lint bench clean distclean
+
+help:
+	@echo "make demo       segments a real image from three annotated slices; see $(OUT)/demo"
+	@echo "make test       checks style, types and behaviour"
+	@echo "make lint       checks style and types only"
+	@echo "make bench      measures speed and memory; see $(OUT)/bench"
+	@echo "make clean      removes what the commands above wrote"
+	@echo "make distclean  removes the Python environment as well"
+
+# Installed once, and again when a requirement changes.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))" || \
+	  { echo "SSLSegment needs Python 3.10, 3.11 or 3.12: name one, for example make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || \
+	  { echo "Python's venv module is incomplete: install it (Debian: apt install python3-venv) and run make again."; exit 1; }
+	@echo "Installing into $(VENV): this takes some minutes the first time."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[slicer,dicom,dev]"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/sslseg demo -o $(OUT)/demo
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m sslseg.benchmark -o $(OUT)/bench
+
+clean:
+	rm -rf $(OUT) build .pytest_cache .mypy_cache .ruff_cache
+
+distclean: clean
+	rm -rf $(VENV) *.egg-info
