@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "Python's venv module is incomplete: install it (Debian: apt install python3-venv) and run make again."; exit 1; }
 	@echo "Installing into $(VENV): this takes some minutes the first time."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[slicer,dicom,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[slicer,dicom,dev]"
 	@touch $@
 
 demo: $(READY)
