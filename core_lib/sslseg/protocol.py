@@ -3,28 +3,34 @@
 Requests carry a positive ``id`` chosen by the parent, and ``do``:
 
 =========  ==================================================================================================
-load       ``volume`` (a key of the parent's choice), ``image`` (file or DICOM folder).
+load       ``volume`` (a key of the parent's choice) and either ``image`` (file or DICOM folder) or ``array``
+           (file) with ``geometry`` (:class:`sslseg.geometry.Geometry` as a dict) and an optional ``name``.
            Result: ``shape`` [K, J, I], ``seconds``. The volume stays in memory until the worker ends or the key
            is loaded again.
 finetune   ``cases`` [{``volume`` key, ``labels`` file, ``axis`` 0|1|2}], ``segments`` [{name, color, label_value,
            segment_id, terminology}], ``settings`` (:class:`sslseg.settings.Settings` as a dict), ``model`` (file to
            write). Result: ``model``, ``stopped`` "schedule" | "time limit" | "request", ``steps``, ``seconds``,
            ``device``, ``messages`` [sentences].
-predict    ``model`` file, ``volume`` key, ``output`` (label map to write, uint8 class indices), optional
-           ``uncertainty`` (float32 map to write, 0..1), optional ``labels`` and ``axis`` (what is annotated in this
+predict    ``model`` file, ``volume`` key, ``output`` (class map to write, uint8), optional ``uncertainty``
+           (float32 map to write, 0..1), optional ``labels``, ``axis`` and ``segments`` (what is annotated in this
            volume), optional ``device``. Result: ``output``, ``uncertainty``, ``stopped`` "schedule" | "request"
            (then no file is written), ``seconds``, ``device``, ``messages``.
-suggest    ``output`` and ``uncertainty`` of a predict, ``labels`` file, ``axis``, optional ``n``.
-           Result: ``suggestions`` [{``index``, ``score``, ``reason``}], best first.
-cancel     ``job``: the id to stop; answered at once, the stopped job then ends with its own result.
-shutdown   ends the worker once it has been answered. So does the end of stdin, at once.
+suggest    ``output`` and ``uncertainty`` of a predict, ``volume`` key, ``labels`` file, ``axis``, ``segments``,
+           optional ``n``. Result: ``suggestions`` [{``index``, ``score``, ``reason``}], best first.
+cancel     ``job``: the id to stop. Answered at once with ``found`` (false: no such job is waiting or running); the
+           stopped job then ends with its own result. One that had not begun ends with ``stopped`` "request" alone.
+shutdown   answered at once, then the worker ends, whatever is running. The end of stdin, which the death of the
+           parent brings about, also ends it at once, and removes the folder that was given with ``--folder``.
 =========  ==================================================================================================
 
-Replies carry the request's ``id`` and ``event``: "progress" (the fields of :class:`sslseg.progress.Progress`),
-"result", "error" (``message``: one sentence; ``kind``: the exception's class name) or "log" (``message``).
+Replies carry the request's ``id`` and ``event``: "progress" (the fields of :class:`sslseg.progress.Progress`, about ten
+a second at most), "result", "error" (``message``: one sentence; ``kind``: the exception's class name) or "log"
+(``message``). Jobs run one at a time, in the order of their requests; each ends with one "result" or one "error". A
+line that is not a request is answered by a "log" with id 0.
 After start the worker says ``{"id": 0, "event": "result", "ready": true, "version": ..., "pid": ..., "torch": ...,
-"devices": [{"name": "cpu", "description": ...}, ...]}``. Label files are uncompressed .nrrd: uint8 class indices, 255
-where nothing is annotated, on the grid of the image.
+"devices": [{"name": "cpu", "description": ...}, ...]}``, or one "error" with id 0 if it cannot work, and ends.
+Arrays travel as .npy files, exact and readable without any image library: (K, J, I) on the grid of the image; labels
+are uint8 class indices, 255 where nothing is annotated.
 """
 
 from __future__ import annotations
@@ -39,8 +45,11 @@ EVENTS = ("progress", "result", "error", "log")
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """One line, newline included. NaN is not JSON: it becomes null."""
-    return (json.dumps(_finite(message), ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    """One line, newline included. NaN is not JSON: it becomes null.
+
+    Everything beyond ASCII is escaped, so that file names which are not valid Unicode survive as well.
+    """
+    return (json.dumps(_finite(message), allow_nan=False) + "\n").encode("ascii")
 
 
 def decode(line: bytes | str) -> dict[str, Any]:
