@@ -1,0 +1,121 @@
+"""Everything the user chose, as one dataclass of plain values that a parameter node can mirror."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from sslseg.errors import InputError
+from sslseg.geometry import AXIS_NAMES
+from sslseg.settings import AUTO_WEIGHTS, Settings
+
+AUTO_AXIS = -1
+NO_TIME_LIMIT = 0.0
+
+
+@dataclass
+class LoopSettings:
+    """The user's choices for one volume.
+
+    Attributes:
+        preset: "fast", "balanced" or "accurate".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        seed: the same seed on the same device gives the same result.
+        time_limit_s: stop training after this many seconds; 0 = by schedule only.
+        weights: path of pretrained weights, "none" for random ones, "auto" for the best that ships.
+        axis: array axis of the annotated slices, 0 (K), 1 (J) or 2 (I); -1 follows the annotation.
+        empty_slices: slices that were looked at and hold no structure, which makes them annotated.
+        excluded_slices: slices that do not count as annotated although something is drawn on them.
+        background_segment_id: a segment that stands for background; empty where there is none.
+        show_prediction: overlay the result.
+        show_uncertainty: overlay how unsure the model is.
+        show_curves: plot loss and Dice while training.
+        export_formats: endings without the leading dot, for example "seg.nrrd", "nii.gz", "stl".
+        export_folder: where exports go; empty until chosen.
+    """
+
+    preset: str = "balanced"
+    device: str = "auto"
+    seed: int = 0
+    time_limit_s: float = NO_TIME_LIMIT
+    weights: str = AUTO_WEIGHTS
+    axis: int = AUTO_AXIS
+    empty_slices: list[int] = field(default_factory=list)
+    excluded_slices: list[int] = field(default_factory=list)
+    background_segment_id: str = ""
+    show_prediction: bool = True
+    show_uncertainty: bool = False
+    show_curves: bool = True
+    export_formats: list[str] = field(default_factory=lambda: ["seg.nrrd"])
+    export_folder: str = ""
+
+    def training(self) -> Settings:
+        """The part that the training core needs.
+
+        Raises:
+            InputError: a choice that does not exist.
+        """
+        return Settings(
+            preset=self.preset,
+            device=self.device,
+            seed=self.seed,
+            time_limit_s=None if self.time_limit_s == NO_TIME_LIMIT else self.time_limit_s,
+            weights=self.weights,
+        )
+
+    def is_valid(self) -> tuple[bool, str]:
+        """Whether a training could start with these choices, and if not, the sentence that says why."""
+        if self.axis != AUTO_AXIS and self.axis not in range(len(AXIS_NAMES)):
+            return False, f"There is no slice axis {self.axis}: choose automatic, {', '.join(AXIS_NAMES)}."
+        both = sorted(set(self.empty_slices) & set(self.excluded_slices))
+        if both:
+            return False, f"Slice {both[0]} is marked as empty and as excluded: choose one of them."
+        try:
+            self.training()
+        except InputError as error:
+            return False, str(error)
+        return True, ""
+
+    def to_json(self) -> str:
+        """The choices as text, to be kept with the scene."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> LoopSettings:
+        """The choices of a saved scene. What is missing is set to its default; what is unknown is left out.
+
+        Raises:
+            InputError: the text is no JSON object, or a value has the wrong type.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise InputError("The saved settings cannot be read: choose them again.") from error
+        if not isinstance(values, dict):
+            raise InputError("The saved settings cannot be read: choose them again.")
+        known = {entry.name: values[entry.name] for entry in fields(cls) if entry.name in values}
+        for entry in fields(cls):
+            if entry.name in known and not _FITS[str(entry.type)](known[entry.name]):
+                raise InputError(f"The saved setting '{entry.name}' cannot be {known[entry.name]!r}: choose it again.")
+        return cls(**known)
+
+
+def _is(*types: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in types
+
+
+def _is_list(element: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(type(item) is element for item in value)
+
+
+_FITS = {
+    "str": _is(str),
+    "bool": _is(bool),
+    "int": _is(int),
+    "float": _is(float, int),
+    "list[int]": _is_list(int),
+    "list[str]": _is_list(str),
+}
+"""What JSON may hold for each type of field. bool is no int here: True is no seed."""

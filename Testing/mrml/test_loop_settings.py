@@ -1,0 +1,93 @@
+"""The user's choices: they survive the scene file, and a wrong one is told in one sentence."""
+
+import dataclasses
+import json
+
+import pytest
+
+from sslseg.errors import InputError
+from sslseg.settings import Settings
+from SSLSegmentLib.settings import LoopSettings
+
+CHOSEN = LoopSettings(
+    preset="accurate",
+    device="cuda:1",
+    seed=7,
+    time_limit_s=90.5,
+    weights="C:/Gewichte größer/pix2rep.safetensors",
+    axis=2,
+    empty_slices=[0, 11],
+    excluded_slices=[3],
+    background_segment_id="Segment_3",
+    show_prediction=False,
+    show_uncertainty=True,
+    show_curves=False,
+    export_formats=["nii.gz", "stl"],
+    export_folder="/Ausgabe größer",
+)
+
+
+def test_every_choice_survives_as_text():
+    assert all(
+        getattr(CHOSEN, entry.name) != getattr(LoopSettings(), entry.name)
+        for entry in dataclasses.fields(LoopSettings)
+        if entry.name != "show_uncertainty"
+    ), "a choice at its default proves nothing"
+    assert LoopSettings.from_json(CHOSEN.to_json()) == CHOSEN
+    assert LoopSettings.from_json(LoopSettings().to_json()) == LoopSettings()
+
+
+def test_an_older_and_a_newer_scene_can_be_read():
+    assert LoopSettings.from_json('{"preset": "fast"}') == LoopSettings(preset="fast")
+    assert LoopSettings.from_json('{"seed": 3, "colour_of_the_future": "blue"}') == LoopSettings(seed=3)
+    assert LoopSettings.from_json('{"time_limit_s": 30}').time_limit_s == 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "no json", "[]", "3",
+        '{"seed": "seven"}', '{"seed": true}', '{"seed": 1.5}', '{"preset": 3}', '{"show_curves": 1}',
+        '{"empty_slices": 3}', '{"empty_slices": ["3"]}', '{"empty_slices": [true]}', '{"export_formats": [1]}',
+        '{"time_limit_s": "long"}', '{"time_limit_s": null}',
+    ],
+)  # fmt: skip
+def test_a_damaged_scene_is_told(text):
+    with pytest.raises(InputError, match=r"choose (it|them) again\.$"):
+        LoopSettings.from_json(text)
+
+
+def test_two_objects_share_no_list():
+    first, second = LoopSettings(), LoopSettings()
+    first.empty_slices.append(3)
+    first.export_formats.append("stl")
+    assert second == LoopSettings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"preset": "magic"}, "no preset 'magic'"),
+        ({"seed": -1}, "Seed -1"),
+        ({"time_limit_s": -5.0}, "time limit of -5 s"),
+        ({"axis": 3}, "no slice axis 3"),
+        ({"axis": -2}, "no slice axis -2"),
+        ({"empty_slices": [3, 4], "excluded_slices": [4]}, "Slice 4 is marked as empty and as excluded"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_told(changes, sentence):
+    valid, reason = LoopSettings(**changes).is_valid()
+    assert not valid
+    assert sentence in reason
+    assert reason.endswith(".")
+
+
+@pytest.mark.parametrize("settings", [LoopSettings(), CHOSEN, LoopSettings(axis=0), LoopSettings(time_limit_s=0.0)])
+def test_what_exists_is_valid(settings):
+    assert settings.is_valid() == (True, "")
+
+
+def test_the_core_gets_its_part():
+    assert CHOSEN.training() == Settings("accurate", "cuda:1", 7, 90.5, "C:/Gewichte größer/pix2rep.safetensors")
+    assert LoopSettings().training() == Settings()
+    json.dumps(CHOSEN.training().as_dict())
