@@ -1,0 +1,162 @@
+"""Few-slice learning: a U-Net from a handful of annotated slices.
+
+Supervision comes from the annotated pixels (partial Dice and cross entropy) and, on all other slices, from the labels
+that propagation carries there, trusted less the further they came. From pretrained weights the head is trained first,
+on frozen features (linear probe), then everything, with smaller rates for deeper layers. There is no validation
+slice, one of three would be noise: the schedule is fixed and the result is the exponential moving average (EMA) of the
+weights, which is usable at any moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork
+from sslseg.device import resolve_device, seeded
+from sslseg.errors import InputError
+from sslseg.model import Model, load_backbone, model_header
+from sslseg.presets import PRESETS
+from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
+from sslseg.sampling import Case, PatchSampler, prepare
+from sslseg.settings import AUTO_WEIGHTS, NO_WEIGHTS, Settings
+from sslseg.trainer import Trainer
+
+__all__ = ["Case", "FinetuneResult", "finetune"]
+
+CONTEXT_CHANNELS = 3
+"""Channels of a network from scratch: the slice and one neighbour on each side."""
+
+
+@dataclass
+class FinetuneResult:
+    """What a training leaves.
+
+    Attributes:
+        model: the best model so far, on the CPU; also after a stop.
+        stopped: "schedule", "time limit" or "request".
+        steps: optimisation steps that were made.
+        seconds: time it took.
+        device: where it ran at last.
+        messages: sentences the user must see.
+        history: one progress report a step, for curves.
+    """
+
+    model: Model
+    stopped: str
+    steps: int
+    seconds: float
+    device: str
+    messages: list[str] = field(default_factory=list)
+    history: list[Progress] = field(default_factory=list)
+
+
+def finetune(
+    cases: Sequence[Case],
+    settings: Settings | None = None,
+    *,
+    on_progress: OnProgress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> FinetuneResult:
+    """Train a segmentation network on annotated slices, always from the pretrained (or random) weights.
+
+    Args:
+        cases: volumes with at least one annotated slice each, all with the same segments.
+        settings: preset, device, seed, time limit and weights.
+        on_progress: called at every step and stage.
+        should_stop: asked before every step; True ends the training with the best model so far.
+
+    Raises:
+        InputError: nothing is annotated, the cases disagree about the segments, or the device is not there.
+        CheckpointError: the weights do not fit.
+        TrainingError: the loss became NaN.
+    """
+    settings = settings or Settings()
+    started = time.monotonic()
+    _check(cases)
+    device = resolve_device(settings.device)
+    on_progress(Progress("preparing", device=str(device)))
+    with seeded(settings.seed) as generator:
+        network, header = _network(cases, settings)
+        preset = PRESETS[settings.preset]
+        prepared = prepare(cases, header["max_pixels"], header["spacing_mm"], device)
+        config = network.backbone.config
+        sampler = PatchSampler(
+            prepared, channels=config.in_channels, patch=preset.patch, stride=config.stride, generator=generator
+        )
+        deadline = started + settings.time_limit_s if settings.time_limit_s else None
+        trainer = Trainer(
+            network,
+            sampler=sampler,
+            cases=prepared,
+            preset=preset,
+            device=device,
+            on_progress=on_progress,
+            should_stop=should_stop,
+            deadline=deadline,
+        )
+        probe_steps = preset.probe_steps if header["weights"] != NO_WEIGHTS else 0
+        stopped = trainer.run(probe_steps)
+    return FinetuneResult(
+        model=Model(trainer.best_network(), header),
+        stopped=stopped,
+        steps=trainer.step,
+        seconds=time.monotonic() - started,
+        device=str(trainer.device),
+        messages=trainer.messages,
+        history=trainer.history,
+    )
+
+
+def resolve_weights(weights: str) -> Path | None:
+    """The file that ``Settings.weights`` stands for; None for random weights.
+
+    "auto" takes the default weights beside the package and falls back to random ones where none are installed.
+    """
+    if weights in (NO_WEIGHTS, AUTO_WEIGHTS):
+        return None
+    return Path(weights)
+
+
+def _network(cases: Sequence[Case], settings: Settings) -> tuple[SegmentationNetwork, dict]:
+    """The network to start from, and the header of the model that it becomes."""
+    preset = PRESETS[settings.preset]
+    annotation = cases[0].annotation
+    path = resolve_weights(settings.weights)
+    if path is None:
+        config = BackboneConfig(BACKBONES["small"], CONTEXT_CHANNELS)
+        network = SegmentationNetwork(config, annotation.n_classes)
+        origin, spacing_mm, licence = NO_WEIGHTS, None, "of the user"
+    else:
+        backbone, pretrained = load_backbone(path)
+        network = SegmentationNetwork(backbone.config, annotation.n_classes)
+        network.backbone.load_state_dict(backbone.state_dict())
+        origin, spacing_mm, licence = pretrained["method"], pretrained["spacing_mm"], pretrained["licence"]
+    header = model_header(
+        network.backbone.config,
+        annotation.segments,
+        axis=cases[0].axis,
+        max_pixels=preset.max_pixels,
+        spacing_mm=spacing_mm,
+        weights=origin,
+        licence=licence,
+    )
+    return network, header
+
+
+def _check(cases: Sequence[Case]) -> None:
+    if not cases:
+        raise InputError("There is nothing to train on: give at least one volume with annotated slices.")
+    names = [segment.name for segment in cases[0].annotation.segments]
+    for case in cases:
+        case.annotation.require_annotated(f"The annotation of {case.volume.name}")
+        difference = case.volume.geometry.difference(case.annotation.geometry)
+        if difference:
+            raise InputError(f"The annotation of {case.volume.name} does not fit it: {difference}.")
+        if [segment.name for segment in case.annotation.segments] != names:
+            raise InputError(
+                f"{case.volume.name} has other segments than {cases[0].volume.name}: use the same names everywhere."
+            )

@@ -1,0 +1,124 @@
+"""``Model``: a trained network with everything that is needed to use it on another volume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sslseg import __version__
+from sslseg.annotation import Segment
+from sslseg.backbone import BackboneConfig, SegmentationNetwork, UNet
+from sslseg.checkpoint import FORMAT_VERSION, load_checkpoint, load_state, require_header
+from sslseg.checkpoint import save_checkpoint as _save
+from sslseg.errors import CheckpointError
+from sslseg.slices import NORMALISATION
+
+METHOD = "finetune"
+"""Header value ``method`` of a model that segments; pretrained weights carry the name of their method instead."""
+
+
+class Model:
+    """A segmentation network and its header.
+
+    Attributes:
+        network: on the CPU after loading.
+        header: the JSON header of :mod:`sslseg.checkpoint`. Beyond the fixed keys: ``axis`` (array axis of the slices
+            it was trained on), ``max_pixels`` (limit of the longer side of a slice), ``weights`` (what training
+            started from).
+    """
+
+    def __init__(self, network: SegmentationNetwork, header: Mapping[str, Any]) -> None:
+        self.network = network
+        self.header = dict(header)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The foreground classes, in class order."""
+        return tuple(Segment.from_dict(entry) for entry in self.header["classes"])
+
+    @property
+    def axis(self) -> int:
+        """Array axis of the slices that the network was trained on."""
+        return int(self.header["axis"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file, all or nothing.
+
+        Raises:
+            OutputError: the file could not be written.
+        """
+        _save(path, self.network.state_dict(), self.header)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            CheckpointError: not such a file; the message says which key differs and what was expected.
+        """
+        header, tensors = load_checkpoint(path)
+        if header["method"] != METHOD:
+            raise CheckpointError(
+                f"{path} holds pretrained weights ({header['method']}), which cannot segment yet: fine-tune them first."
+            )
+        require_header(header, path, normalisation=NORMALISATION)
+        config = BackboneConfig.from_dict(header["backbone"], str(path))
+        network = SegmentationNetwork(config, len(header["classes"]) + 1)
+        load_state(network, tensors, path)
+        return cls(network.eval(), header)
+
+
+def model_header(  # noqa: PLR0913 - the keys of the header
+    config: BackboneConfig,
+    segments: Sequence[Segment],
+    *,
+    axis: int,
+    max_pixels: int,
+    spacing_mm: float | None,
+    weights: str,
+    licence: str,
+) -> dict[str, Any]:
+    """The header of a fine-tuned model.
+
+    Args:
+        config: shape of the backbone.
+        segments: the foreground classes.
+        axis: array axis of the slices.
+        max_pixels: limit of the longer side of a slice, in pixels.
+        spacing_mm: pixel size of the model; None where it follows each volume.
+        weights: what training started from: "none" or the method of the pretrained weights.
+        licence: of the pretrained weights.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "method": METHOD,
+        "backbone": config.as_dict(),
+        "in_channels": config.in_channels,
+        "spacing_mm": spacing_mm,
+        "normalisation": NORMALISATION,
+        "classes": [segment.as_dict() for segment in segments],
+        "training_data": "annotated slices of the user",
+        "licence": licence,
+        "created_with": f"sslseg {__version__}, torch {torch.__version__}",
+        "axis": axis,
+        "max_pixels": max_pixels,
+        "weights": weights,
+    }
+
+
+def load_backbone(path: str | os.PathLike[str]) -> tuple[UNet, dict[str, Any]]:
+    """The backbone and the header of pretrained weights (or of a fine-tuned model, without its head).
+
+    Raises:
+        CheckpointError: the file does not fit; the message says which key differs and what was expected.
+    """
+    header, tensors = load_checkpoint(path)
+    require_header(header, path, normalisation=NORMALISATION)
+    backbone = UNet(BackboneConfig.from_dict(header["backbone"], str(path)))
+    prefix = "backbone."
+    own = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    load_state(backbone, own, path)
+    return backbone, header

@@ -1,0 +1,179 @@
+"""Segment a whole volume, a few slices at a time, with a map of where the network is unsure."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from sslseg.annotation import IGNORE, Annotation, Segment, slice_index
+from sslseg.device import MemoryGuard, autocast, resolve_device
+from sslseg.errors import InputError
+from sslseg.geometry import Geometry
+from sslseg.model import Model
+from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
+from sslseg.propagate import Propagation, propagate_annotation
+from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
+from sslseg.volume import Volume
+
+_BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
+_LEAST_TRUST = 0.5  # share of the propagated labels far from every annotated slice; beside one it is 1
+
+
+@dataclass
+class Prediction:
+    """A segmented volume.
+
+    Attributes:
+        labels: uint8 (K, J, I) class indices; annotated voxels keep their label.
+        uncertainty: float32 (K, J, I): entropy of the class probabilities over its largest value, 0 (sure) to 1; 0
+            where annotated.
+        geometry: the grid of both.
+        segments: the foreground classes, in class order.
+        stopped: "schedule", or "request": then slices that were not reached are background.
+        seconds: time it took.
+        device: where it ran at last.
+        messages: sentences the user must see.
+    """
+
+    labels: np.ndarray
+    uncertainty: np.ndarray
+    geometry: Geometry
+    segments: tuple[Segment, ...]
+    stopped: str = "schedule"
+    seconds: float = 0.0
+    device: str = "cpu"
+    messages: list[str] = field(default_factory=list)
+
+
+def predict(  # noqa: PLR0913 - a job is a function of plain arguments
+    model: Model,
+    volume: Volume,
+    *,
+    annotation: Annotation | None = None,
+    axis: int | None = None,
+    device: str = "auto",
+    on_progress: OnProgress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Prediction:
+    """Segment ``volume`` with ``model``.
+
+    Probabilities are resampled to the native grid; classes and uncertainty are taken there.
+
+    Args:
+        model: from :func:`sslseg.finetune.finetune` or :meth:`Model.load`.
+        volume: the image.
+        annotation: what is annotated in this very volume, with the classes of the model. Annotated voxels keep their
+            label, and what label propagation says of the others is mixed with the network, more of it nearer by.
+        axis: array axis of the slices; None = that of the training.
+        device: see :func:`sslseg.device.resolve_device`.
+        on_progress: called for each batch of slices.
+        should_stop: asked before each batch.
+
+    Raises:
+        InputError: the annotation does not fit the volume or the model.
+        DeviceError: the device is not there.
+    """
+    started = time.monotonic()
+    axis = model.axis if axis is None else axis
+    _check(model, volume, annotation)
+    messages: list[str] = []
+    target = resolve_device(device)
+    guard = MemoryGuard(target, _BATCH[target.type], messages.append)
+    on_progress(Progress("predicting", device=str(target)))
+    shape = volume.array.shape
+    result = Prediction(
+        np.zeros(shape, np.uint8), np.zeros(shape, np.float32), volume.geometry, model.segments, messages=messages
+    )
+    source = guard.run(lambda where, _: _Source(model, volume, annotation, axis, where))
+    done = 0
+    while done < shape[axis]:
+        if should_stop():
+            result.stopped = "request"
+            break
+        labels, uncertainty = guard.run(lambda where, batch: source.to(where).segment(done, done + batch))  # noqa: B023
+        index = slice_index(range(done, done + len(labels)), axis)
+        result.labels[index] = np.moveaxis(labels, 0, axis)
+        result.uncertainty[index] = np.moveaxis(uncertainty, 0, axis)
+        done += len(labels)
+        spent = time.monotonic() - started
+        eta = spent / done * (shape[axis] - done)
+        on_progress(Progress("predicting", done, shape[axis], eta_s=eta, device=str(guard.device)))
+    result.seconds, result.device = time.monotonic() - started, str(guard.device)
+    return result
+
+
+class _Source:
+    """Gives classes and uncertainty of slices: network, propagated labels and annotation in one."""
+
+    def __init__(
+        self, model: Model, volume: Volume, annotation: Annotation | None, axis: int, device: torch.device
+    ) -> None:
+        native, spacing = plane_of(volume, axis)
+        grid = InPlaneGrid.fit(
+            native, spacing, max_pixels=model.header["max_pixels"], model_spacing_mm=model.header["spacing_mm"]
+        )
+        self.device = device
+        self.network = model.network.to(device).eval()
+        self.stack = SliceStack.from_volume(volume, axis, grid, device)
+        self.annotation = annotation
+        self.prior: Propagation | None = None
+        if annotation is not None and bool(annotation.known.any()):
+            labels = torch.from_numpy(take_slices(annotation.labels, range(len(self.stack)), axis))
+            self.prior = propagate_annotation(
+                self.stack, labels, annotation.n_classes, volume.geometry.stack_spacing(axis)
+            )
+
+    def to(self, device: torch.device) -> _Source:
+        """This source on another device; nothing happens where it is there already."""
+        if device != self.device:
+            self.device = device
+            self.network.to(device)
+            self.stack = self.stack.to(device)
+            if self.prior is not None:
+                self.prior = self.prior.to(device)
+        return self
+
+    @torch.inference_mode()
+    def segment(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """(classes, uncertainty) of slices ``start`` to ``stop``, each (n, rows, columns) on the native grid."""
+        stop = min(stop, len(self.stack))
+        indices = torch.arange(start, stop)
+        with autocast(self.device):
+            logits = self.network(self.stack.with_context(indices, self.network.backbone.config.in_channels))
+        probabilities = logits.float().softmax(1)
+        if self.prior is not None:
+            size = probabilities.shape[-2:]
+            carried, weight = (
+                F.interpolate(maps[start:stop], size=size, mode="bilinear", align_corners=False)
+                for maps in (self.prior.probabilities, self.prior.weight)
+            )
+            probabilities = torch.lerp(probabilities, carried, _LEAST_TRUST + (1 - _LEAST_TRUST) * weight)
+        probabilities = self.stack.grid.to_native(probabilities)
+        classes = probabilities.argmax(1).to(torch.uint8)
+        entropy = torch.special.entr(probabilities).sum(1) / math.log(probabilities.shape[1])
+        return self._keep_annotated(start, classes.cpu().numpy(), entropy.clamp(0, 1).cpu().numpy())
+
+    def _keep_annotated(self, start: int, classes: np.ndarray, entropy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.annotation is None:
+            return classes, entropy
+        own = take_slices(self.annotation.labels, range(start, start + len(classes)), self.stack.axis)
+        return np.where(own == IGNORE, classes, own), np.where(own == IGNORE, entropy, np.float32(0))
+
+
+def _check(model: Model, volume: Volume, annotation: Annotation | None) -> None:
+    if annotation is None:
+        return
+    difference = volume.geometry.difference(annotation.geometry)
+    if difference:
+        raise InputError(f"The annotation of {volume.name} does not fit it: {difference}.")
+    wanted, found = ([s.name for s in segments] for segments in (model.segments, annotation.segments))
+    if wanted != found:
+        raise InputError(
+            f"The annotation of {volume.name} has the segments {', '.join(found) or 'none'} where the model has "
+            f"{', '.join(wanted)}: use a model that was trained for them."
+        )

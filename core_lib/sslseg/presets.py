@@ -1,0 +1,33 @@
+"""What the presets mean. One configuration that adapts to each volume, not one for each data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large and how long.
+
+    Attributes:
+        max_pixels: longest side of a slice in the network.
+        patch: side of the square training patches, in pixels.
+        batch: annotated patches of a step; half as many un-annotated ones come on top.
+        steps: of the fine-tuning.
+        probe_steps: of the linear probe before it; only from pretrained weights.
+    """
+
+    max_pixels: int
+    patch: int
+    batch: int
+    steps: int
+    probe_steps: int
+
+
+PRESETS: Mapping[str, Preset] = {
+    "fast": Preset(max_pixels=160, patch=80, batch=4, steps=60, probe_steps=40),
+    "balanced": Preset(max_pixels=224, patch=112, batch=4, steps=150, probe_steps=80),
+    "accurate": Preset(max_pixels=320, patch=160, batch=8, steps=600, probe_steps=150),
+}
+"""By the name in :class:`sslseg.settings.Settings`."""

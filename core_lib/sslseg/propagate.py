@@ -1,0 +1,215 @@
+"""Labels travel from slice to slice: each pixel takes the classes of the most similar pixels near it next door.
+
+From an annotated slice outward, the class probabilities of a pixel are the mean of those in a window of the slice
+before, weighted by the similarity of pixel features and by nearness:
+
+    w(p, q) = exp(-|f(p) - f(q)|² / (2 τ) - |p - q|² / (2 σ²))
+
+For features of unit length the first term is (cosine - 1) / τ, the similarity of Jabri et al., Space-Time
+Correspondence as a Contrastive Random Walk (NeurIPS 2020). Nothing is trained, and it is the teacher of the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from sslseg.annotation import IGNORE
+from sslseg.slices import SliceStack
+
+TEMPERATURE = 0.03
+"""τ, for features whose distances are about 0 to 2, as those of unit vectors are."""
+
+MAX_PIXELS = 128
+"""Longest side of the slices on which labels travel: finer grids cost more and find no better matches."""
+
+FeaturesOf = Callable[[list[int]], torch.Tensor]
+"""Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
+
+_EPSILON = 1e-12
+_FILL_HOPS = 12  # passes that spread scribbles inside their own slice
+_PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """What the annotated slices say about all the others.
+
+    Attributes:
+        probabilities: float32 (slices, classes, rows, columns), summing to 1; one-hot where annotated.
+        weight: float32 (slices, 1, rows, columns) in [0, 1]: how far to trust them. 1 where annotated; falls with
+            the distance to the annotated slices, with their disagreement, and where no label reached.
+    """
+
+    probabilities: torch.Tensor
+    weight: torch.Tensor
+
+    def to(self, device: torch.device) -> Propagation:
+        """The same on another device."""
+        return Propagation(self.probabilities.to(device), self.weight.to(device))
+
+
+def patch_features(images: torch.Tensor) -> torch.Tensor:
+    """Features without a network: the 3 x 3 intensities around each pixel at two scales.
+
+    Args:
+        images: (slices, 1, rows, columns), about unit variance.
+
+    Returns:
+        (slices, 18, rows, columns), scaled so that :data:`TEMPERATURE` fits.
+    """
+    rows, columns = images.shape[-2:]
+    parts = []
+    for dilation, weight in _PATCH_SCALES:
+        smooth = images if dilation == 1 else F.avg_pool2d(_extend(images, 1), 3, stride=1)
+        padded = _extend(smooth, dilation)
+        steps = (0, dilation, 2 * dilation)
+        patch = [padded[..., y : y + rows, x : x + columns] for y in steps for x in steps]
+        parts.append(torch.cat(patch, dim=1) * (weight / len(patch) ** 0.5))
+    return torch.cat(parts, dim=1)
+
+
+def window_for(slice_spacing_mm: float, pixel_mm: float) -> int:
+    """Half the width in pixels of the window: structures move further between slices that are further apart."""
+    return int(min(5, max(2, round(0.75 * slice_spacing_mm / pixel_mm) + 1)))
+
+
+def propagate_annotation(
+    stack: SliceStack, labels: torch.Tensor, n_classes: int, spacing_mm: tuple[float, float, float]
+) -> Propagation:
+    """Complete the annotation of a volume by its intensities, on a grid of at most :data:`MAX_PIXELS`.
+
+    Args:
+        stack: the slices of the volume.
+        labels: uint8 (slices, rows, columns) on the native grid, ``IGNORE`` where nothing is annotated.
+        n_classes: number of classes, background included.
+        spacing_mm: (between slices, row, column) distances of the native grid.
+    """
+    grid = stack.grid.coarser(MAX_PIXELS)
+    images = F.interpolate(stack.images, size=grid.model, mode="bilinear", align_corners=False, antialias=True)
+    pixel_mm = spacing_mm[1] * grid.native[0] / grid.model[0]
+    return propagate(
+        lambda indices: patch_features(images[indices]),
+        grid.labels_to_model(labels).to(images.device),
+        n_classes,
+        window=window_for(spacing_mm[0], pixel_mm),
+    )
+
+
+def propagate(
+    features: FeaturesOf, labels: torch.Tensor, n_classes: int, *, window: int, temperature: float = TEMPERATURE
+) -> Propagation:
+    """Complete a sparse annotation of a stack of slices.
+
+    Args:
+        features: gives (n, channels, rows, columns) for slice indices.
+        labels: uint8 (slices, rows, columns) class indices, ``IGNORE`` where nothing is annotated; whole slices,
+            parts of slices and scribbles.
+        n_classes: number of classes, background included.
+        window: half the width in pixels of the neighbourhood that is searched; σ is two thirds of it.
+        temperature: τ; smaller trusts the most similar pixels more.
+    """
+    known = labels != IGNORE
+    start = torch.stack([labels == c for c in range(n_classes)], dim=1).float()
+    hop = _Hop(features, window, temperature)
+    sources = [int(s) for s in torch.nonzero(known.flatten(1).any(1))[:, 0]]
+    filled = {s: _fill(hop, s, start[s : s + 1], known[s : s + 1, None]) for s in sources}
+
+    total = torch.zeros_like(start)
+    weight = torch.zeros_like(start[:, :1])
+    disagreement = torch.zeros_like(weight)
+    for mass, slices, distance in _chains(hop, filled, sources, len(labels)):
+        share = mass.sum(1, keepdim=True)
+        towards = share / distance
+        mean = total[slices] / weight[slices].clamp_min(_EPSILON)
+        here = mass / share.clamp_min(_EPSILON)
+        met = (weight[slices] > _EPSILON) & (share > _EPSILON)
+        disagreement[slices] = torch.where(met, (mean - here).abs().sum(1, keepdim=True) / 2, disagreement[slices])
+        total[slices] += here * towards
+        weight[slices] += towards
+    for s in sources:
+        total[s], weight[s] = filled[s][0], filled[s][0].sum(0, keepdim=True)
+    return _finish(total, weight, disagreement, start, known[:, None])
+
+
+class _Hop:
+    """One step of the labels from slices to others, for a batch of pairs."""
+
+    def __init__(self, features: FeaturesOf, window: int, temperature: float) -> None:
+        self.features = features
+        self.window = window
+        self.temperature = temperature
+
+    def __call__(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
+        """Move ``mass`` (pairs, classes, rows, columns), class probabilities times certainty, from origin to target."""
+        here = self.features(target)
+        there = _extend(self.features(origin), self.window)
+        padded = F.pad(mass, (self.window,) * 4)
+        rows, columns = here.shape[-2:]
+        moved, weights = torch.zeros_like(mass), torch.zeros_like(mass[:, :1])
+        sigma = 2 / 3 * self.window
+        for y in range(2 * self.window + 1):
+            for x in range(2 * self.window + 1):
+                distance = (y - self.window) ** 2 + (x - self.window) ** 2
+                area = (..., slice(y, y + rows), slice(x, x + columns))
+                unlike = (here - there[area]).square_().sum(1, keepdim=True)
+                similar = torch.exp_(unlike.mul_(-0.5 / self.temperature).sub_(distance / (2 * sigma**2)))
+                moved.addcmul_(similar, padded[area])
+                weights += similar
+        return moved / weights.clamp_min(_EPSILON)
+
+
+def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Spread the labels of a partly annotated slice over its other pixels; (1, classes, rows, columns)."""
+    if bool(known.all()):
+        return mass
+    annotated = mass
+    for _ in range(_FILL_HOPS):
+        mass = torch.where(known, annotated, hop([index], [index], mass))
+    return mass
+
+
+def _chains(
+    hop: _Hop, filled: dict[int, torch.Tensor], sources: list[int], n_slices: int
+) -> Iterator[tuple[torch.Tensor, list[int], int]]:
+    """Walk outward from all annotated slices at once, each way to the next annotated slice or the end.
+
+    Yields (mass, slices, distance): what reached which slices after ``distance`` steps. No slice is named twice in one
+    yield, because two walks may meet in one slice after as many steps.
+    """
+    walks = [(s, step) for s in sources for step in (-1, 1)]
+    mass = {walk: filled[walk[0]] for walk in walks}
+    for distance in range(1, n_slices):
+        alive = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
+        walks = [w for w in walks if w in alive]
+        if not walks:
+            return
+        targets = [s + step * distance for s, step in walks]
+        origins = [t - step for t, (_, step) in zip(targets, walks, strict=True)]
+        moved = hop(origins, targets, torch.cat([mass[w] for w in walks]))
+        mass = {walk: moved[i : i + 1] for i, walk in enumerate(walks)}
+        for way in (-1, 1):
+            chosen = [i for i, (_, step) in enumerate(walks) if step == way]
+            if chosen:
+                yield moved[chosen], [targets[i] for i in chosen], distance
+
+
+def _finish(
+    total: torch.Tensor, weight: torch.Tensor, disagreement: torch.Tensor, start: torch.Tensor, known: torch.Tensor
+) -> Propagation:
+    """Divide by the weights; where nothing arrived it is background that nobody should trust."""
+    reached = weight > 1e-6
+    nothing = torch.zeros_like(total)
+    nothing[:, 0] = 1
+    probabilities = torch.where(reached, total / weight.clamp_min(_EPSILON), nothing)
+    trust = weight.clamp(0, 1) * (1 - disagreement.clamp(0, 1))
+    return Propagation(
+        torch.where(known, start, probabilities), torch.where(known, torch.ones_like(trust), trust * reached)
+    )
+
+
+def _extend(maps: torch.Tensor, margin: int) -> torch.Tensor:
+    return F.pad(maps, (margin,) * 4, mode="replicate")

@@ -1,0 +1,167 @@
+"""From a volume to the slices a 2-D network sees, and the exact way back to the native grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812 - the name everybody uses
+
+from sslseg.annotation import slice_index
+from sslseg.volume import Volume
+
+NORMALISATION = "percentile_0.5_99.5_zscore"
+"""Header value of the one intensity normalisation there is: see :func:`intensity_range`."""
+
+_SAMPLE_VOXELS = 500_000
+_CHUNK_SLICES = 16
+
+
+@dataclass(frozen=True)
+class InPlaneGrid:
+    """The pixel grid of the model beside the native one; both cover the same field of view edge to edge.
+
+    Attributes:
+        native: (rows, columns) of the slices of the volume.
+        model: (rows, columns) that the network sees.
+    """
+
+    native: tuple[int, int]
+    model: tuple[int, int]
+
+    @classmethod
+    def fit(
+        cls,
+        native: tuple[int, int],
+        spacing_mm: tuple[float, float],
+        *,
+        max_pixels: int,
+        model_spacing_mm: float | None = None,
+    ) -> InPlaneGrid:
+        """Choose the model's grid.
+
+        Without ``model_spacing_mm`` pixels become square at the finer native spacing. In both cases the longer side
+        is then limited to ``max_pixels``, with the same factor for both sides.
+
+        Args:
+            native: (rows, columns) of a slice.
+            spacing_mm: (row, column) pixel size.
+            max_pixels: the most pixels along the longer side.
+            model_spacing_mm: pixel size that pretrained weights were made for.
+        """
+        extent = [n * mm for n, mm in zip(native, spacing_mm, strict=True)]
+        spacing = max(model_spacing_mm or min(spacing_mm), max(extent) / max_pixels)
+        rows, columns = (max(1, round(mm / spacing)) for mm in extent)
+        return cls(native, (rows, columns))
+
+    def images_to_model(self, images: torch.Tensor) -> torch.Tensor:
+        """Resample images (n, channels, rows, columns) to the model's grid, without aliasing."""
+        return images if self.model == self.native else _resize(images, self.model, antialias=True)
+
+    def labels_to_model(self, labels: torch.Tensor) -> torch.Tensor:
+        """Resample label maps (n, rows, columns) to the model's grid by the nearest pixel; ``IGNORE`` stays itself."""
+        if self.model == self.native:
+            return labels
+        as_float = labels[:, None].float()
+        return F.interpolate(as_float, size=self.model, mode="nearest-exact")[:, 0].to(labels.dtype)
+
+    def to_native(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Resample probabilities (n, classes, rows, columns) to the native grid; the classes still sum to 1."""
+        return probabilities if self.model == self.native else _resize(probabilities, self.native, antialias=False)
+
+    def coarser(self, max_pixels: int) -> InPlaneGrid:
+        """The same field of view with at most ``max_pixels`` along the longer side of the model's grid."""
+        factor = min(1.0, max_pixels / max(self.model))
+        rows, columns = (max(1, round(n * factor)) for n in self.model)
+        return InPlaneGrid(self.native, (rows, columns))
+
+
+@dataclass(frozen=True)
+class IntensityRange:
+    """Linear intensity normalisation: clip to [low, high], subtract ``mean``, divide by ``std``."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    def apply(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised copy of ``images``; about zero mean and unit variance."""
+        return (images.clamp(self.low, self.high) - self.mean) / self.std
+
+
+def intensity_range(array: np.ndarray) -> IntensityRange:
+    """The normalisation of a volume, after Isensee et al., nnU-Net (2021): clip to the 0.5 and 99.5 % percentiles.
+
+    Taken from a regular sample of at most about half a million voxels, so that a large CT is not copied.
+    """
+    step = max(1, math.ceil((array.size / _SAMPLE_VOXELS) ** (1 / 3)))
+    sample = array[:: min(step, array.shape[0]), ::step, ::step].ravel()
+    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
+    clipped = np.clip(sample, low, high)
+    return IntensityRange(low, high, float(clipped.mean()), max(float(clipped.std()), 1e-6))
+
+
+class SliceStack:
+    """All slices of a volume along one axis, normalised, on the model's grid and on the device.
+
+    Attributes:
+        axis: array axis of the slices.
+        grid: native and model pixel grid.
+        images: float32 (slices, 1, rows, columns).
+    """
+
+    def __init__(self, images: torch.Tensor, axis: int, grid: InPlaneGrid) -> None:
+        self.images = images
+        self.axis = axis
+        self.grid = grid
+
+    @classmethod
+    def from_volume(cls, volume: Volume, axis: int, grid: InPlaneGrid, device: torch.device) -> SliceStack:
+        """Cut ``volume`` into slices, a few at a time: the volume itself is never copied whole."""
+        scale = intensity_range(volume.array)
+        parts = []
+        for start in range(0, volume.array.shape[axis], _CHUNK_SLICES):
+            stop = min(start + _CHUNK_SLICES, volume.array.shape[axis])
+            slices = take_slices(volume.array, range(start, stop), axis)
+            parts.append(grid.images_to_model(scale.apply(torch.from_numpy(slices)[:, None])).to(device))
+        return cls(torch.cat(parts), axis, grid)
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def to(self, device: torch.device) -> SliceStack:
+        """The same slices on another device."""
+        return SliceStack(self.images.to(device), self.axis, self.grid)
+
+    def with_context(self, indices: torch.Tensor, channels: int) -> torch.Tensor:
+        """Slices with their neighbours as channels; beyond the ends the last slice is repeated.
+
+        Args:
+            indices: int64 (n,).
+            channels: odd number of channels; the slice itself is the middle one.
+
+        Returns:
+            float32 (n, channels, rows, columns).
+        """
+        offsets = torch.arange(channels, device=indices.device) - channels // 2
+        wanted = (indices[:, None] + offsets).clamp(0, len(self) - 1)
+        return self.images[wanted.to(self.images.device), 0]
+
+
+def plane_of(volume: Volume, axis: int) -> tuple[tuple[int, int], tuple[float, float]]:
+    """((rows, columns), (row, column) spacing in mm) of the slices of ``volume`` along ``axis``."""
+    rows, columns = (n for a, n in enumerate(volume.array.shape) if a != axis)
+    return (rows, columns), volume.geometry.in_plane_spacing(axis)
+
+
+def take_slices(array: np.ndarray, indices: Sequence[int], axis: int) -> np.ndarray:
+    """Slices of a (K, J, I) array as a contiguous copy (n, rows, columns)."""
+    return np.ascontiguousarray(np.moveaxis(array[slice_index(list(indices), axis)], axis, 0))
+
+
+def _resize(images: torch.Tensor, size: tuple[int, int], *, antialias: bool) -> torch.Tensor:
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=antialias)
