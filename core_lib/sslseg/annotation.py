@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,15 @@ class Segment:
     label_value: int
     segment_id: str = ""
     terminology: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``Segment.from_dict`` is the way back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Segment:
+        """A segment from what :meth:`as_dict` gave, also after it went through JSON."""
+        return cls(**{**values, "color": tuple(values["color"])})
 
 
 def default_segments(label_values: Iterable[int]) -> tuple[Segment, ...]:
@@ -99,13 +109,8 @@ class Annotation:
         return Annotation(labels, self.geometry, self.segments)
 
     def best_axis(self) -> int:
-        """The axis along which the annotation was drawn: the one with the fewest annotated slices.
-
-        Where that does not decide (nothing or everything annotated), the coarsest spacing does.
-        """
-        share = [len(self.annotated_slices(axis)) / self.labels.shape[axis] for axis in range(3)]
-        preferred = self.geometry.default_axis()
-        return min(range(3), key=lambda axis: (share[axis], axis != preferred, axis))
+        """The axis along whose slices the annotation was drawn, see :func:`drawn_axis`."""
+        return drawn_axis(self.known, self.geometry)
 
     def require_annotated(self, name: str = "The annotation") -> None:
         """Raise :class:`InputError` unless at least one voxel and one class are annotated."""
@@ -113,8 +118,35 @@ class Annotation:
             raise InputError(
                 f"{name} has no annotated slice: annotate at least one, or name the annotated ones with --slices."
             )
-        if not self.segments:
+        if not (self.known & (self.labels > 0)).any():
             raise InputError(f"{name} holds only background: draw at least one structure on one slice.")
+
+
+def drawn_axis(mask: np.ndarray, geometry: Geometry) -> int:
+    """The array axis along whose slices ``mask`` was drawn.
+
+    That is the axis along which slices are either full or empty, where whole slices are marked. Otherwise the one along
+    which the mask ends most abruptly: beside a painted slice lies an untouched one, whereas in its own plane a
+    structure tapers off. Where nothing decides (everything or nothing marked), the coarsest spacing does.
+
+    Args:
+        mask: bool (K, J, I), the annotated voxels, or the labelled ones.
+        geometry: its grid.
+    """
+
+    def abruptness(axis: int) -> float:
+        area = np.count_nonzero(mask, axis=_others(axis))
+        if area.any() and np.isin(area, (0, mask.size // mask.shape[axis])).all():
+            return np.inf
+        around = np.pad(area, 1)
+        ends = np.diff(around > 0)
+        return float(np.abs(np.diff(around))[ends].sum())
+
+    preferred = geometry.default_axis()
+    if mask.all():
+        return preferred
+    found = [abruptness(axis) for axis in range(3)]
+    return max(range(3), key=lambda axis: (found[axis], axis == preferred, -axis))
 
 
 def check_slices(slices: Sequence[int], shape: tuple[int, ...], axis: int) -> None:
@@ -125,13 +157,13 @@ def check_slices(slices: Sequence[int], shape: tuple[int, ...], axis: int) -> No
     if wrong:
         raise InputError(
             f"Slice {wrong[0]} does not exist: along axis {axis} ({AXIS_NAMES[axis]}) the volume has slices "
-            f"0 to {shape[axis] - 1}."
+            f"0 to {shape[axis] - 1}, so name slices among these."
         )
 
 
 def slice_index(slices: int | Sequence[int], axis: int) -> tuple:
     """An index expression that picks ``slices`` along ``axis`` of a (K, J, I) array."""
-    picked = slices if isinstance(slices, int) else list(slices)
+    picked = list(slices) if isinstance(slices, Iterable) else slices
     return tuple(picked if a == axis else slice(None) for a in range(3))
 
 

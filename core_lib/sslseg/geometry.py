@@ -9,6 +9,10 @@ import numpy as np
 SPACE_TOLERANCE_MM = 1e-3
 """Two positions closer than this are the same: file formats round at about 1e-6 mm, scanners at 1e-4 mm."""
 
+SPACE_TOLERANCE_VOXELS = 0.05
+"""So are two closer than this share of the smallest voxel size: spacing written with four digits (0.4883 mm) drifts by
+0.01 mm over 512 voxels, directions so written by 0.03 mm."""
+
 AXIS_NAMES = ("K", "J", "I")
 
 
@@ -57,6 +61,10 @@ class Geometry:
         rows, columns = (a for a in (0, 1, 2) if a != axis)
         return self.spacing[2 - rows], self.spacing[2 - columns]
 
+    def stack_spacing(self, axis: int) -> tuple[float, float, float]:
+        """Distances in mm (between slices, between rows, between columns) for slices along array axis ``axis``."""
+        return (self.slice_spacing(axis), *self.in_plane_spacing(axis))
+
     def default_axis(self) -> int:
         """The array axis a reader would scroll along: the coarsest spacing; K where they are equal."""
         by_axis = [self.slice_spacing(axis) for axis in range(3)]
@@ -66,22 +74,41 @@ class Geometry:
         """What keeps ``other`` from being the same grid, as the end of a sentence; None where it is the same."""
         if self.shape != other.shape:
             return f"its size is {_size(other)} voxels instead of {_size(self)}"
-        corners = _corners(self.shape)
-        distance = np.abs((self.affine - other.affine) @ corners).max()
-        if distance > SPACE_TOLERANCE_MM:
+        distance = np.abs((self.affine - other.affine) @ _corners(self.shape)).max()
+        if distance > self._tolerance:
             return f"it lies up to {distance:.3g} mm away (other spacing, origin or direction)"
         return None
 
+    def voxel_map(self, other: Geometry) -> np.ndarray | None:
+        """Where the voxels of ``other`` lie in this grid, if both are parts of one lattice.
+
+        The axes may be swapped or reversed: the same voxels are stored in another order by some programs.
+
+        Returns:
+            The integer 4 x 4 matrix from voxel (i, j, k, 1) of ``other`` to that of this grid, or None.
+        """
+        steps = np.rint(np.linalg.solve(self.affine, other.affine)).astype(int)
+        ones = np.ones(3, int)
+        turns = np.abs(steps[:3, :3])
+        if not (np.array_equal(turns.sum(axis=0), ones) and np.array_equal(turns.sum(axis=1), ones)):
+            return None
+        distance = np.abs((self.affine @ steps - other.affine) @ _corners(other.shape)).max()
+        return steps if distance <= self._tolerance else None
+
     def voxel_offset(self, other: Geometry) -> tuple[int, int, int] | None:
-        """(K, J, I) index in this grid of voxel (0, 0, 0) of ``other``; None unless both are parts of one lattice."""
-        if np.abs(self.affine[:3, :3] - other.affine[:3, :3]).max() > SPACE_TOLERANCE_MM:
+        """(K, J, I) index in this grid of voxel (0, 0, 0) of ``other``; None unless both are parts of one lattice.
+
+        Their axes must run the same way; see :meth:`voxel_map` for those that may not.
+        """
+        steps = self.voxel_map(other)
+        if steps is None or not np.array_equal(steps[:3, :3], np.eye(3)):
             return None
-        offset = np.linalg.solve(self.affine, np.append(np.asarray(other.origin), 1.0))[:3]
-        nearest = np.rint(offset)
-        if np.abs((offset - nearest) * np.asarray(self.spacing)).max() > SPACE_TOLERANCE_MM:
-            return None
-        i, j, k = (int(v) for v in nearest)
+        i, j, k = (int(v) for v in steps[:3, 3])
         return k, j, i
+
+    @property
+    def _tolerance(self) -> float:
+        return max(SPACE_TOLERANCE_MM, SPACE_TOLERANCE_VOXELS * min(self.spacing))
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
