@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from sslseg.errors import InputError, OutputError
+
+_ADVICE = "free some space, or choose a folder that you may write to"
 
 
 @contextlib.contextmanager
@@ -26,17 +29,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         folder = tempfile.mkdtemp(prefix=".writing-", dir=target.parent)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written: {_reason(error)}.") from error
+        raise OutputError(f"{target} cannot be written ({_reason(error)}): {_ADVICE}.") from error
     temporary = Path(folder) / f"new{ending}"
     try:
         yield temporary
         temporary.replace(target)
-    except (OSError, RuntimeError) as error:  # SimpleITK and safetensors wrap a full disk in their own types
-        raise OutputError(f"{target} could not be written: {_reason(error)}.") from error
+    except (OSError, RuntimeError) as error:  # libraries in C++ report a full disk as RuntimeError
+        raise OutputError(f"{target} could not be written ({_reason(error)}): {_ADVICE}.") from error
     finally:
-        for left in Path(folder).glob("*"):
-            left.unlink(missing_ok=True)
-        Path(folder).rmdir()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -49,7 +50,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {_reason(error)}.") from error
+        raise InputError(f"{target} cannot be written ({_reason(error)}): {_ADVICE}.") from error
 
 
 def _reason(error: BaseException) -> str:
