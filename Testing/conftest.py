@@ -1,9 +1,12 @@
 """What every test shares: one torch thread, and the folder of labelled images where it is there."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "core"))  # every test folder may use synthetic.py
 
 # Two spinning threads on a busy two-core machine are many times slower than one; children inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -151,7 +151,7 @@ def drawn_axis(mask: np.ndarray, geometry: Geometry) -> int:
 
 def check_slices(slices: Sequence[int], shape: tuple[int, ...], axis: int) -> None:
     """Raise :class:`InputError` for an empty list or an index outside ``shape[axis]``."""
-    if not slices:
+    if len(slices) == 0:
         raise InputError("No slice is named: give at least one annotated slice, for example --slices 3,7,12.")
     wrong = [i for i in slices if not 0 <= i < shape[axis]]
     if wrong:
