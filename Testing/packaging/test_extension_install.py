@@ -161,7 +161,7 @@ import unittest
 import desktop
 desktop.boot({str(folder)!r})
 suite = unittest.defaultTestLoader.loadTestsFromNames(["SSLSegment", "SSLSegmentModuleTest"])
-assert suite.countTestCases() == 5
+assert suite.countTestCases() == 6
 assert unittest.TextTestRunner().run(suite).wasSuccessful()
 import sslseg
 print(sslseg.__file__)

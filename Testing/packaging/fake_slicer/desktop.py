@@ -1,4 +1,4 @@
-"""The few names of the Slicer desktop that a scripted module needs to be loaded, on top of slicer-core.
+"""The few names of the Slicer desktop that a scripted module needs to be loaded, on top of the headless application.
 
 Slicer's own classes of the same names do more; these do what the module relies on, and nothing that Slicer does not.
 """
@@ -89,7 +89,6 @@ def boot(module_folder):
         return panel
 
     parent.widgetRepresentation = open_panel
-    slicer.mrmlScene = slicer.vtkMRMLScene()
-    slicer.modules = types.SimpleNamespace(sslsegment=parent)
+    importlib.import_module("SSLSegmentLib.headless_app").boot()
+    slicer.modules.sslsegment = parent
     slicer.selfTests = {"SSLSegment": lambda: module.SSLSegmentTest().runTest()}
-    return module
