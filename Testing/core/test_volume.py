@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from synthetic import GEOMETRIES, assert_same_grid, make_geometry, make_labels, make_volume
 
 from sslseg.errors import InputError, OutputError
+from sslseg.integrity import has_only_finite_values
 from sslseg.itk_io import use_utf8_file_names
 from sslseg.volume import Volume, read_volume, write_array, write_volume
 
@@ -172,6 +173,20 @@ def test_damaged_compressed_file(tmp_path, ending, place):
     path.write_bytes(content)
     with pytest.raises(InputError, match="damaged"):
         read_volume(path)
+
+
+@pytest.mark.parametrize(("byte_order", "other"), [("<", ">"), (">", "<")])
+def test_nan_is_seen_in_either_byte_order(tmp_path, byte_order, other):
+    """A number may be NaN when its bytes are read the wrong way round."""
+    header = struct.pack(f"{byte_order}i", 348) + bytes(348)
+    harmless = np.full(100, np.nan, f"{other}f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(header + harmless + b"behind the voxels: " + bytes([255] * 8))
+    assert has_only_finite_values(tmp_path / "a.nii", 352, 400, "f4")
+    (tmp_path / "b.nii.gz").write_bytes(
+        gzip.compress(header + harmless + np.full(1, np.inf, f"{byte_order}f4").tobytes())
+    )
+    assert has_only_finite_values(tmp_path / "b.nii.gz", 352, 400, "f4")
+    assert not has_only_finite_values(tmp_path / "b.nii.gz", 352, 404, "f4")
 
 
 def test_gzip_of_several_members(tmp_path):
