@@ -43,7 +43,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
     image = read_series(source) if is_dicom(source) else read_image(source)
     # One copy, straight from the file's own pixel type; the view dies with the image.
     array = np.array(sitk.GetArrayViewFromImage(image), dtype=np.float32)
-    _check_values(array, source)
+    check_values(array, str(source))
     return Volume(array, geometry_of(image), source.absolute().name)
 
 
@@ -68,9 +68,10 @@ def write_array(array: np.ndarray, geometry: Geometry, path: str | os.PathLike[s
     write_image(to_image(array, geometry), path, compress=compress)
 
 
-def _check_values(array: np.ndarray, path: Path) -> None:
+def check_values(array: np.ndarray, name: str) -> None:
+    """Raise :class:`InputError` unless an image, called ``name`` in the message, is finite and shows something."""
     low, high = array.min(), array.max()  # NaN wins in both, and no temporary array is needed
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError(f"{path} {NOT_FINITE}.")
+        raise InputError(f"{name} {NOT_FINITE}.")
     if low == high:
-        raise InputError(f"{path} has the value {low:g} in every voxel: give an image that shows something.")
+        raise InputError(f"{name} has the value {low:g} in every voxel: give an image that shows something.")
