@@ -282,3 +282,8 @@ def test_the_environment_is_utf8_and_finds_the_library():
     assert made["PYTHONIOENCODING"] == "utf-8"
     assert made["PYTHONPATH"].split(os.pathsep) == [library, "mine"]
     assert worker_environment({})["PYTHONPATH"] == library
+
+
+def test_threads_wait_asleep_unless_somebody_decided():
+    assert worker_environment({})["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert worker_environment({"OMP_WAIT_POLICY": "ACTIVE"})["OMP_WAIT_POLICY"] == "ACTIVE"
