@@ -46,7 +46,7 @@ class LoopSettings:
     excluded_slices: list[int] = field(default_factory=list)
     background_segment_id: str = ""
     show_prediction: bool = True
-    show_uncertainty: bool = False
+    show_uncertainty: bool = True
     show_curves: bool = True
     export_formats: list[str] = field(default_factory=lambda: ["seg.nrrd"])
     export_folder: str = ""
