@@ -1,0 +1,350 @@
+"""MRML nodes in, numpy arrays out, and back: volumes, the user's segmentation, predictions.
+
+Everything here works in desktop Slicer (5.12 or newer) and on slicer-core, on the main thread only, without Qt.
+
+Transforms: a volume is always read on its own voxel grid, whatever transform it is under. A segmentation under
+another *linear* transform than the volume is brought onto that grid as the views show it; nodes made here are put
+under the volume's transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from sslseg.annotation import IGNORE, Annotation, Segment, check_slices, slice_index
+from sslseg.errors import InputError
+from sslseg.geometry import Geometry
+from sslseg.volume import Volume
+from SSLSegmentLib.oriented_image import (
+    bounding_box,
+    boxed,
+    fill_image,
+    image_grid,
+    lps_affine,
+    moved,
+    oriented_image,
+    ras_matrix,
+    voxels,
+)
+from SSLSegmentLib.segments import (
+    fingerprint,
+    labels_on_grid,
+    replace_labels,
+    segments_from_node,
+    set_layer,
+    transform_between,
+)
+
+__all__ = [
+    "accept",
+    "annotation_from_nodes",
+    "class_array",
+    "fill_segmentation",
+    "fill_volume",
+    "fingerprint",
+    "scalar_voxels",
+    "segments_from_node",
+    "show_prediction",
+    "show_uncertainty",
+    "volume_from_node",
+    "volume_geometry",
+]
+
+UNCERTAINTY_COLORS = "vtkMRMLColorTableNodeIron"
+SHOWN_UNCERTAINTY = 0.15
+"""Voxels below this uncertainty are transparent, so that the anatomy can be seen where the model is sure."""
+
+
+def volume_geometry(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Geometry:
+    """The voxel grid of a volume node, in LPS, without its parent transform.
+
+    Raises:
+        InputError: the node holds no image.
+    """
+    image = volume_node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        raise InputError(f"The volume '{volume_node.GetName()}' holds no image: choose another volume.")
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    return image_grid(image, Geometry.from_affine((1, 1, 1), lps_affine(matrix)))
+
+
+def scalar_voxels(volume_node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """The voxels of a scalar volume as a (K, J, I) view of the node's own memory, in its own type: don't write to it.
+
+    Raises:
+        InputError: no image, or more than one value in each voxel.
+    """
+    volume_geometry(volume_node)
+    components = volume_node.GetImageData().GetNumberOfScalarComponents()
+    if components != 1:
+        raise InputError(
+            f"The volume '{volume_node.GetName()}' has {components} values in each voxel (a colour or vector image): "
+            "choose a volume with one value in each voxel."
+        )
+    return voxels(volume_node.GetImageData())
+
+
+def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
+    """A float32 copy of a scalar volume node.
+
+    Raises:
+        InputError: no image, more than one value in each voxel, NaN or infinite values, or a constant image.
+    """
+    array, name = scalar_voxels(volume_node).astype(np.float32), volume_node.GetName()
+    if not np.isfinite(array).all():
+        raise InputError(f"The volume '{name}' has voxels that are NaN or infinite: replace them first.")
+    if array.min() == array.max():
+        raise InputError(f"The volume '{name}' has the same value in every voxel: choose another volume.")
+    return Volume(array, volume_geometry(volume_node), name)
+
+
+def fill_volume(volume_node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray, geometry: Geometry) -> None:
+    """Make a copy of ``array`` (K, J, I) the image of a scalar volume node, and tell the views."""
+    image = volume_node.GetImageData() or vtk.vtkImageData()
+    fill_image(image, array)
+    volume_node.SetIJKToRASMatrix(ras_matrix(geometry.affine))
+    volume_node.SetAndObserveImageData(image)
+    volume_node.StorableModified()
+    volume_node.Modified()
+    volume_node.InvokeEvent(slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, volume_node)
+
+
+def class_array(
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    segments: Sequence[Segment] | None = None,
+) -> np.ndarray:
+    """Class indices on the volume's grid, whatever the extent, lattice or layers of the segments.
+
+    See :func:`SSLSegmentLib.segments.labels_on_grid`; ``segments`` are all of the node where not given.
+    """
+    if segments is None:
+        segments = segments_from_node(segmentation_node)
+    return labels_on_grid(segmentation_node, volume_node, volume_geometry(volume_node), segments)
+
+
+def annotation_from_nodes(  # noqa: PLR0913 - the nodes, and one argument for each way to say what is known
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    axis: int,
+    *,
+    empty_slices: Sequence[int] = (),
+    excluded_slices: Sequence[int] = (),
+    background_segment_id: str | None = None,
+) -> Annotation:
+    """What the user has annotated.
+
+    A slice with any painted voxel is annotated as a whole: what is not painted there is background. With a background
+    segment only painted voxels are annotated (scribbles), and that segment means background.
+
+    Args:
+        volume_node: gives the grid.
+        segmentation_node: the user's segmentation; it is only read.
+        axis: the array axis (0 = K, 1 = J, 2 = I) along which slices are drawn.
+        empty_slices: slices that were looked at and hold no structure.
+        excluded_slices: slices that are not used, whatever is painted there.
+        background_segment_id: the segment that means background; None where whole slices are annotated.
+
+    Raises:
+        InputError: a slice index that the volume does not have, or see :func:`class_array`.
+    """
+    everything = segments_from_node(segmentation_node)
+    painted = class_array(segmentation_node, volume_node, everything)
+    for named in (empty_slices, excluded_slices):
+        if named:
+            check_slices(named, painted.shape, axis)
+    segments = tuple(segment for segment in everything if segment.segment_id != background_segment_id)
+    class_of = np.zeros(len(everything) + 1, np.uint8)
+    class_of[[segment.label_value for segment in segments]] = np.arange(1, len(segments) + 1)
+    known = painted > 0
+    if background_segment_id is None:
+        whole = np.flatnonzero(known.any(axis=tuple(a for a in range(3) if a != axis)))
+        known[slice_index([int(i) for i in whole], axis)] = True
+    known[slice_index(empty_slices, axis)] = True
+    known[slice_index(excluded_slices, axis)] = False
+    labels = np.where(known, class_of[painted], np.uint8(IGNORE))
+    return Annotation(labels, volume_geometry(volume_node), segments)
+
+
+def show_prediction(  # noqa: PLR0913 - what to show, and as which node
+    scene: slicer.vtkMRMLScene,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    labels: np.ndarray,
+    segments: Sequence[Segment],
+    *,
+    node: slicer.vtkMRMLSegmentationNode | None = None,
+    name: str = "Prediction",
+) -> slicer.vtkMRMLSegmentationNode:
+    """Write class indices into a segmentation node of their own.
+
+    Args:
+        scene: where a new node goes.
+        volume_node: gives the grid and the parent transform.
+        labels: uint8 (K, J, I) on the volume's grid; c stands for ``segments[c - 1]``.
+        segments: ids, names, colours and terminology, as in the user's segmentation.
+        node: an earlier prediction, updated in place with its display as the user set it; None makes a new one.
+        name: of a new node.
+
+    Returns:
+        The node. All segments share one layer, cropped to what is not background.
+
+    Raises:
+        InputError: the labels have another shape than the volume.
+    """
+    if node is None:
+        _checked_geometry(labels, volume_node)
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        _show_lightly(node)
+    fill_segmentation(node, volume_node, labels, segments)
+    return node
+
+
+def fill_segmentation(
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    labels: np.ndarray,
+    segments: Sequence[Segment],
+) -> None:
+    """Make ``segments`` all that a segmentation node holds, in one layer; see :func:`show_prediction`.
+
+    Raises:
+        InputError: the labels have another shape than the volume.
+    """
+    geometry = _checked_geometry(labels, volume_node)
+    segmentation_node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    segmentation = segmentation_node.GetSegmentation()
+    segmentation.InvalidateNonSourceRepresentations()  # else new segments would be converted to surfaces at once
+    wanted = [segment.segment_id for segment in segments]
+    for segment_id in set(segmentation.GetSegmentIDs()) - set(wanted):
+        segmentation.RemoveSegment(segment_id)
+    for value, segment in enumerate(segments, start=1):
+        if segmentation.GetSegment(segment.segment_id) is None:
+            segmentation.AddSegment(slicer.vtkSegment(), segment.segment_id)
+        target = segmentation.GetSegment(segment.segment_id)
+        target.SetName(segment.name)
+        target.SetColor(segment.color)
+        if segment.terminology:
+            target.SetTerminology(segment.terminology)
+        else:
+            target.RemoveTag(target.GetTerminologyEntryTagName())  # other readers stumble over an empty one
+        target.SetLabelValue(value)
+    segmentation.ReorderSegments(wanted)
+    box = bounding_box(labels) or (slice(0, 1),) * 3
+    set_layer(segmentation, wanted, oriented_image(labels[box], boxed(geometry, box), geometry))
+
+
+def show_uncertainty(
+    scene: slicer.vtkMRMLScene,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    uncertainty: np.ndarray,
+    *,
+    node: slicer.vtkMRMLScalarVolumeNode | None = None,
+    name: str = "Uncertainty",
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Write an uncertainty map into a scalar volume node, to be laid over the volume as a foreground.
+
+    Args:
+        scene: where a new node goes.
+        volume_node: gives the grid and the parent transform.
+        uncertainty: (K, J, I) on the volume's grid, 0 (sure) to 1.
+        node: an earlier map, updated in place with its display as the user set it; None makes a new one.
+        name: of a new node.
+
+    Returns:
+        The node: dark red to white, transparent below :data:`SHOWN_UNCERTAINTY`. No view is made to show it.
+
+    Raises:
+        InputError: the map has another shape than the volume.
+    """
+    geometry = _checked_geometry(uncertainty, volume_node)
+    if node is None:
+        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        _show_as_heat(node)
+    fill_volume(node, np.asarray(uncertainty, np.float32), geometry)
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    return node
+
+
+def accept(  # noqa: PLR0913 - two nodes, what to copy, where, and how it is undone
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    prediction_labels: np.ndarray,
+    segments: Sequence[Segment],
+    *,
+    slices: Sequence[int],
+    axis: int,
+    history: Any = None,
+) -> tuple[Segment, ...]:
+    """Copy slices of a prediction into the user's segmentation, as one undo step.
+
+    In these slices each of ``segments`` becomes what was predicted. Every other voxel, every segment that is not
+    listed, names, colours and the order stay as they are. Segments are matched by id, so that a renamed one is found.
+
+    Args:
+        segmentation_node: the user's segmentation.
+        volume_node: the volume that was predicted.
+        prediction_labels: uint8 (K, J, I) on the volume's grid; c stands for ``segments[c - 1]``.
+        segments: the predicted classes.
+        slices: indices along ``axis``.
+        axis: array axis, 0 = K, 1 = J, 2 = I.
+        history: the ``vtkSegmentationHistory`` of the segmentation, or the ``vtkSlicerSegmentEditorLogic`` that edits
+            it; its state is saved before the change. None: the change cannot be undone.
+
+    Returns:
+        The segments that were left out because the user has removed them since the prediction.
+
+    Raises:
+        InputError: no slice, a slice that the volume does not have, another shape, or see :func:`class_array`.
+    """
+    geometry = _checked_geometry(prediction_labels, volume_node)
+    check_slices(slices, geometry.shape, axis)
+    to_segmentation = np.linalg.inv(transform_between(segmentation_node, volume_node))
+    kept = set(segmentation_node.GetSegmentation().GetSegmentIDs())
+    left_out = tuple(segment for segment in segments if segment.segment_id not in kept)
+    edit_of = np.arange(1, len(segments) + 2, dtype=np.uint8)
+    for index, segment in enumerate(segments, start=1):
+        if segment in left_out:
+            edit_of[index] = 1
+    edit = np.zeros_like(prediction_labels)
+    chosen = slice_index(slices, axis)
+    edit[chosen] = edit_of[prediction_labels[chosen]]
+    if history is not None:
+        (getattr(history, "SaveStateForUndo", None) or history.SaveState)()
+    replace_labels(segmentation_node, edit, moved(geometry, to_segmentation), segments)
+    return left_out
+
+
+def _checked_geometry(array: np.ndarray, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Geometry:
+    geometry = volume_geometry(volume_node)
+    if array.shape != geometry.shape:
+        raise InputError(
+            f"A map of {array.shape} voxels does not fit the volume '{volume_node.GetName()}' of {geometry.shape}: "
+            "predict that volume again."
+        )
+    return geometry
+
+
+def _show_lightly(node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Outlines and a faint fill, so that the user's own segments stay the stronger ones."""
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(0.2)
+    display.SetOpacity2DOutline(1.0)
+
+
+def _show_as_heat(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Before the node has voxels: Slicer would look through all of them for a good window."""
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(UNCERTAINTY_COLORS)
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0.0, 1.0)
+    display.SetThreshold(SHOWN_UNCERTAINTY, 1.0)
+    display.ApplyThresholdOn()
