@@ -157,7 +157,7 @@ def test_the_sheet_zooms_to_the_structures(scene):
     small = np.zeros_like(scene.prediction)
     small[2, 20, 15] = 1
     rows, columns = Overlay(scene.volume, small, scene.segments).structures
-    assert (rows.stop - rows.start, columns.stop - columns.start) == (9, 9)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (17, 17)
     unknown = np.full_like(small, IGNORE)
     assert Overlay(scene.volume, small, scene.segments, reference=unknown).structures == (rows, columns)
     assert Overlay(scene.volume, np.zeros_like(small), scene.segments).structures == scene.whole

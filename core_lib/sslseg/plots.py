@@ -184,7 +184,7 @@ def contact_sheet_png(overlay: Overlay, indices: Sequence[int], path: str | os.P
         OutputError: the file could not be written.
     """
     check_slices(indices, overlay.prediction.shape, overlay.axis)
-    columns = min(len(indices), max(3, math.ceil(math.sqrt(len(indices) * 1.6))))
+    columns = min(len(indices), min((3, 4, 5, 6), key=lambda n: (-len(indices) % n, abs(n - 4))))  # few empty places
     rows = math.ceil(len(indices) / columns)
     figure = _dark_figure(overlay, overlay.structures, (rows, columns), _SHEET_INCHES)
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -238,9 +238,9 @@ def _patient_axes(geometry: Geometry) -> tuple[int, int, int]:
 
 
 def _with_margin(inside: np.ndarray) -> slice:
-    """The range of True in a profile, widened by half its length on either side."""
+    """The range of True in a profile, widened on either side by a quarter of its length to show what is around."""
     where = np.flatnonzero(inside)
-    margin = (int(where[-1]) - int(where[0])) // 2 + 4
+    margin = (int(where[-1]) - int(where[0])) // 4 + 8
     return slice(max(0, int(where[0]) - margin), min(len(inside), int(where[-1]) + 1 + margin))
 
 

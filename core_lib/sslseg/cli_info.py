@@ -1,0 +1,76 @@
+"""``sslseg info``: what a model, an image or a label file holds."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from sslseg.annotation import Annotation
+from sslseg.checkpoint import read_header
+from sslseg.cli_cases import structures
+from sslseg.console import Output
+from sslseg.errors import InputError
+from sslseg.geometry import Geometry
+from sslseg.labelmap_io import read_dense_labels
+from sslseg.volume import Volume, read_volume
+
+_CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")
+
+
+def run_info(output: Output, options: SimpleNamespace) -> None:
+    """Say what a file holds."""
+    if options.file.name.lower().endswith(_CHECKPOINT_ENDINGS):
+        facts, segments = {"kind": "model", **read_header(options.file)}, None
+    else:
+        try:
+            annotation = read_dense_labels(options.file)
+        except InputError:  # not labels; if it is no image either, that reader says why
+            facts, segments = _about_image(read_volume(options.file)), None
+        else:
+            facts, segments = (
+                _about_labels(annotation),
+                structures(annotation.labels, annotation.geometry, annotation.segments),
+            )
+    for key, value in facts.items():
+        output.say(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    if segments is not None:
+        output.table(
+            ("Segment", "Label value", "Voxels", "Volume (ml)"),
+            [(s["name"], str(s["label_value"]), str(s["voxels"]), f"{s['volume_ml']:.2f}") for s in segments],
+        )
+        facts["segments"] = segments
+    output.result(facts)
+
+
+def _about_image(volume: Volume) -> dict[str, Any]:
+    low, high = float(volume.array.min()), float(volume.array.max())
+    return {"kind": "image", **_about_grid(volume.geometry), "lowest_value": low, "highest_value": high}
+
+
+def _about_labels(annotation: Annotation) -> dict[str, Any]:
+    """With the slices that hold what is annotated or, where everything is, a structure."""
+    complete = bool(annotation.known.all())
+    counted = annotation.labels > 0 if complete else annotation.known
+    axis = annotation.geometry.default_axis()
+    others = tuple(a for a in range(3) if a != axis)
+    return {
+        "kind": "labels",
+        **_about_grid(annotation.geometry),
+        "complete": complete,
+        "axis": axis,
+        "slices": [int(i) for i in np.flatnonzero(counted.any(axis=others))],
+    }
+
+
+def _about_grid(geometry: Geometry) -> dict[str, Any]:
+    """Size and spacing along I, J, K; the patient sides that I, J, K run to."""
+    return {
+        "size": list(reversed(geometry.shape)),
+        "spacing_mm": list(geometry.spacing),
+        "origin_mm": list(geometry.origin),
+        "orientation": sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(geometry.direction),
+    }
