@@ -1,0 +1,71 @@
+"""Loss and Dice of a training as a plot that Slicer's plot view shows."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+
+NAME = "SSLSegment training"
+_COLORS = {"Loss": (0.85, 0.33, 0.10), "Dice": (0.00, 0.45, 0.74)}
+
+
+class Chart:
+    """The curves of one training: for each a table and a series node, and a chart node that shows them together.
+
+    Args:
+        scene: where the nodes go.
+
+    Attributes:
+        node: the ``vtkMRMLPlotChartNode``, for a layout to show.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene) -> None:
+        self._scene = scene
+        self.node = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", NAME)
+        self.node.SetTitle("Training")
+        self.node.SetXAxisTitle("Step")
+        self.node.SetYAxisTitle("Loss, Dice")
+        self._tables = {name: self._add_curve(name) for name in _COLORS}
+
+    def add(self, step: int, loss: float | None, dice: float | None = None) -> None:
+        """Add a point to each curve.
+
+        Args:
+            step: training step.
+            loss: training loss; None adds none.
+            dice: mean foreground Dice on the annotated slices, 0 to 1; None adds none.
+        """
+        for table, value in zip(self._tables.values(), (loss, dice), strict=True):
+            if value is not None:
+                row = table.GetTable().InsertNextBlankRow()
+                table.GetTable().SetValue(row, 0, vtk.vtkVariant(float(step)))
+                table.GetTable().SetValue(row, 1, vtk.vtkVariant(float(value)))
+                table.Modified()
+
+    def clear(self) -> None:
+        """Empty the curves."""
+        for table in self._tables.values():
+            table.GetTable().SetNumberOfRows(0)
+            table.Modified()
+
+    def remove(self) -> None:
+        """Take all nodes out of the scene. Those that the user has removed already are passed over."""
+        series = [self.node.GetNthPlotSeriesNode(n) for n in range(self.node.GetNumberOfPlotSeriesNodes())]
+        for node in (self.node, *series, *self._tables.values()):
+            if self._scene.IsNodePresent(node):
+                self._scene.RemoveNode(node)
+
+    def _add_curve(self, name: str) -> slicer.vtkMRMLTableNode:
+        # A table for each: curves with gaps, as Dice has that is not measured at each step, are not drawn by VTK.
+        table = self._scene.AddNewNodeByClass("vtkMRMLTableNode", f"{NAME}: {name}")
+        for column in ("Step", name):
+            table.AddColumn(vtk.vtkDoubleArray()).SetName(column)
+        series = self._scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+        series.SetAndObserveTableNodeID(table.GetID())
+        series.SetXColumnName("Step")
+        series.SetYColumnName(name)
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetColor(*_COLORS[name])
+        self.node.AddAndObservePlotSeriesNodeID(series.GetID())
+        return table
