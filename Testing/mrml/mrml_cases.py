@@ -66,7 +66,7 @@ def linear_transform(scene, lps):
 
 
 def write_dicom_series(folder, array, geometry, **changes):
-    """A CT series of ``array`` (int16, K, J, I), one file a slice, named in no order; as scanners write it."""
+    """A CT series of ``array`` (int16, K, J, I), one file a slice, named in reverse order; as scanners write it."""
     study, series, frame = (generate_uid() for _ in range(3))
     direction = np.reshape(geometry.direction, (3, 3))
     for k, pixels in enumerate(array):
@@ -93,4 +93,4 @@ def write_dicom_series(folder, array, geometry, **changes):
         data.PixelData = pixels.astype(np.int16).tobytes()
         for name, value in changes.items():
             setattr(data, name, value)
-        data.save_as(folder / f"{(k * 7) % len(array):03d}.dcm", enforce_file_format=True)
+        data.save_as(folder / f"{len(array) - k:03d}.dcm", enforce_file_format=True)
