@@ -74,23 +74,31 @@ def write_segmentation(
         masks: for each segment a bool array (K, J, I) on ``series.geometry``; they may overlap.
         segments: names, colours and terminology of the masks.
         description: of the new series.
+
+    Raises:
+        InputError: the images have faults that cannot be mended.
     """
     with _without_remarks_on_foreign_data():
-        segmentation = hd.seg.Segmentation(
-            source_images=series.images,
-            pixel_array=np.stack(masks, axis=-1).astype(np.uint8),
-            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=[_describe(number, segment) for number, segment in enumerate(segments, start=1)],
-            series_instance_uid=generate_uid(),
-            series_number=SERIES_NUMBER,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer=PRODUCT,
-            manufacturer_model_name=PRODUCT,
-            software_versions=__version__,
-            device_serial_number="0",
-            series_description=_long_string(description),
-        )
+        try:
+            segmentation = hd.seg.Segmentation(
+                source_images=series.images,
+                pixel_array=np.stack(masks, axis=-1).astype(np.uint8),
+                segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+                segment_descriptions=[_describe(number, segment) for number, segment in enumerate(segments, start=1)],
+                series_instance_uid=generate_uid(),
+                series_number=SERIES_NUMBER,
+                sop_instance_uid=generate_uid(),
+                instance_number=1,
+                manufacturer=PRODUCT,
+                manufacturer_model_name=PRODUCT,
+                software_versions=__version__,
+                device_serial_number="0",
+                series_description=_long_string(description),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # how highdicom refuses images
+            raise InputError(
+                f"The DICOM images do not hold what a DICOM SEG takes over ({error}): export as .seg.nrrd."
+            ) from error
         segmentation.SpecificCharacterSet = _UTF_8
         segmentation.save_as(path)
 
@@ -155,7 +163,7 @@ def _read_header(file: Path) -> pydicom.Dataset:
             raise InputError(
                 f"{file} is needed for a DICOM SEG and cannot be read: bring the images back, or export as .seg.nrrd."
             ) from error
-    if "ImagePositionPatient" not in image or "ImageOrientationPatient" not in image:
+    if not all(name in image for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")):
         raise InputError(
             f"{file} does not say where it lies in the patient (a multi-frame file?): export as .seg.nrrd."
         )

@@ -131,8 +131,12 @@ def _write_surfaces(task: _Task, ending: str, write: Callable[[Path, vtk.vtkPoly
 
 
 def _write_dicom(task: _Task) -> list[Path]:
-    from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - highdicom is an extra, and slow to import
-
+    try:
+        from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - highdicom is an extra, and slow to import
+    except ImportError as error:
+        raise InputError(
+            f"A DICOM SEG needs the Python package {error.name}: install sslsegment[dicom], or export as .seg.nrrd."
+        ) from error
     files = dicom_files(task.volume_node)
     if not files:
         raise InputError(

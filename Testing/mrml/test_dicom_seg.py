@@ -161,6 +161,27 @@ def test_images_that_are_gone_are_said(series_volume, dicom_series, labels, add_
         export.export_segmentation(node, series_volume, tmp_path, formats=["dcm"])
 
 
+def test_images_that_no_segmentation_can_refer_to_are_said(series_volume, dicom_series, add_segmentation, tmp_path):
+    labels = some_labels(mrml.volume_geometry(series_volume).shape)
+    node = add_segmentation(series_volume, masks_of(labels))
+    for path in dicom_series[0].iterdir():
+        image = pydicom.dcmread(path)
+        del image.StudyInstanceUID
+        image.save_as(path)
+    with pytest.raises(InputError, match=r"do not hold what a DICOM SEG takes over .*StudyInstanceUID"):
+        export.export_segmentation(node, series_volume, tmp_path / "out", formats=["dcm"])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_missing_package_is_said(monkeypatch, series_volume, labels, add_segmentation, tmp_path):
+    node = add_segmentation(series_volume, masks_of(labels))
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    monkeypatch.delitem(sys.modules, "SSLSegmentLib.dicom_seg")
+    monkeypatch.delattr("SSLSegmentLib.dicom_seg")
+    with pytest.raises(InputError, match=r"needs the Python package highdicom: install sslsegment\[dicom\]"):
+        export.export_segmentation(node, series_volume, tmp_path, formats=["dcm"])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
