@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import sys
 import traceback
 import warnings
@@ -197,6 +198,7 @@ _command(
     click.option("-o", "--out", type=FILE, default=Path("out/demo"), show_default=True, help="Folder for the results."),
     click.option("--preset", type=click.Choice(PRESETS), default="fast", show_default=True),
     _device,
+    click.option("--time-limit", type=float, default=60, show_default=True, metavar="SECONDS", help="Of the training."),
     text="Try it all on a brain MRI.\n\nThe image comes with the package nilearn; nothing is downloaded.",
     module="sslseg.demo",
 )  # fmt: skip
@@ -215,6 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input.
     """
+    # Read when torch is imported. Threads that spin while they wait for each other are many times slower than sleeping
+    # ones where other programs want the processor too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
