@@ -1,0 +1,163 @@
+"""Pictures in 3-D, and a sentence instead where nothing can be drawn."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from mrml_cases import GEOMETRIES, SURFACE, masks_of, some_labels, some_segments
+
+from sslseg.errors import InputError, OutputError
+from sslseg.geometry import Geometry
+from sslseg.labelmap_io import write_labels
+from sslseg.volume import write_array
+from SSLSegmentLib import mrml, render
+
+NO_OPENGL = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkXOpenGLRenderWindow", "DISPLAY": ""}
+"""With this VTK's first render ends the process on Linux, as it does without libEGL and OSMesa."""
+
+
+def load_only(*present):
+    def load(name):
+        if name not in present:
+            raise OSError(f"{name}: cannot open shared object file")
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("platform", "present", "expected"),
+    [
+        ("linux", ["libEGL.so.1"], None),
+        ("linux", ["libOSMesa.so.8"], None),
+        ("linux", [], "install the Debian package libegl1 (or libosmesa6)"),
+        ("win32", [], None),
+        ("darwin", [], None),
+    ],
+)
+def test_missing_library_is_named_with_its_package(platform, present, expected):
+    reason = render.missing_library(platform, load_only(*present))
+    assert reason is None if expected is None else expected in reason
+
+
+@pytest.fixture
+def without_opengl(monkeypatch):
+    for name, value in NO_OPENGL.items():
+        monkeypatch.setenv(name, value)
+    render.failed_probe.cache_clear()
+    yield
+    render.failed_probe.cache_clear()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a window system")
+def test_crash_of_the_first_render_becomes_a_sentence(without_opengl):  # noqa: ARG001 - changes the environment
+    assert render.failed_probe().startswith("Drawing off-screen does not work on this machine: install the Debian")
+
+
+@pytest.fixture
+def drawing():
+    reason = render.rendering_available()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A volume and a segmentation of it."""
+    geometry = GEOMETRIES["oblique"]
+    write_array(np.arange(720, dtype=np.int16).reshape(geometry.shape), geometry, tmp_path / "Bild é.nrrd")
+    write_labels(some_labels(geometry.shape), geometry, some_segments(), tmp_path / "Etiketten.seg.nrrd")
+    return tmp_path / "Bild é.nrrd", tmp_path / "Etiketten.seg.nrrd"
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", "-m", "SSLSegmentLib.render", *map(str, arguments)],
+        env=os.environ | environment, capture_output=True, encoding="utf-8", check=False, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a window system")
+def test_command_without_opengl_says_so_and_succeeds(files, tmp_path):
+    done = run(*files, "-o", tmp_path / "x.png", **NO_OPENGL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    assert "install the Debian package libegl1" in done.stdout
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_command_draws_quietly(drawing, files, tmp_path):  # noqa: ARG001 - drawing skips where it cannot be tried
+    target = tmp_path / "Bild 1 é.png"
+    done = run(*files, "-o", target)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{target}\n", "")
+    assert read(target).shape == (900, 900, 3)
+
+
+def test_command_with_bad_input_says_what_is_wrong(drawing, files, tmp_path):  # noqa: ARG001
+    done = run(files[0], tmp_path / "missing.seg.nrrd", "-o", tmp_path / "x.png")
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"{tmp_path / 'missing.seg.nrrd'} does not exist: check the path."
+
+
+def read(path):
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path))).astype(int)
+
+
+def hue_masks(picture):
+    """Pixels that are mostly red, green and blue."""
+    strongest = picture.argmax(axis=-1)
+    lively = np.ptp(picture, axis=-1) > 60
+    return [lively & (strongest == channel) for channel in range(3)]
+
+
+@pytest.fixture
+def blocks(drawing, add_volume, add_segmentation):  # noqa: ARG001
+    """Three cubes: red, blue to the patient's left of it, and green above; the volume is stored in an odd order."""
+    geometry = Geometry((30, 30, 30), direction=(0, 0, -1, 1, 0, 0, 0, 1, 0))  # I runs to P, J to S, K to R
+    masks = {name: np.zeros(geometry.shape, bool) for name in ("red", "green", "blue")}
+    masks["red"][20:26, 2:8, 10:16] = True
+    masks["blue"][2:8, 2:8, 10:16] = True
+    masks["green"][20:26, 20:26, 10:16] = True
+    node = add_segmentation(add_volume(np.zeros(geometry.shape, np.int16), geometry), masks)
+    for name, color in (("red", (1, 0, 0)), ("green", (0, 1, 0)), ("blue", (0, 0, 1))):
+        node.GetSegmentation().GetSegment(name).SetColor(color)
+    return node
+
+
+def test_picture_shows_the_patient_from_the_front(app, blocks, tmp_path):
+    render.render_surfaces(app, blocks, tmp_path / "x.png", size=(300, 300))
+    places = [np.argwhere(mask).mean(axis=0) for mask in hue_masks(read(tmp_path / "x.png"))]
+    (red_row, red_column), (green_row, _), (_, blue_column) = places
+    assert red_column < blue_column - 50, "the patient's right is on the left of the picture"
+    assert green_row < red_row - 50, "the head is above"
+
+
+@pytest.mark.parametrize("size", [(300, 300), (400, 150), (150, 400)])
+def test_picture_is_filled_but_not_cut(app, blocks, tmp_path, size):
+    render.render_surfaces(app, blocks, tmp_path / "x.png", size=size)
+    picture = read(tmp_path / "x.png")
+    assert picture.shape == (size[1], size[0], 3)
+    rows, columns = np.nonzero(np.any(hue_masks(picture), axis=0))
+    margins = np.array([rows.min(), size[1] - 1 - rows.max(), columns.min(), size[0] - 1 - columns.max()])
+    assert margins.min() > 2
+    assert margins.min() < 0.06 * max(size)
+
+
+def test_node_and_scene_stay_as_they_were(app, scene, blocks, tmp_path):
+    before = mrml.fingerprint(blocks), scene.GetNumberOfNodes()
+    render.render_surfaces(app, blocks, tmp_path / "x.png", size=(100, 100))
+    assert (mrml.fingerprint(blocks), scene.GetNumberOfNodes()) == before
+    assert not blocks.GetSegmentation().ContainsRepresentation(SURFACE)
+
+
+def test_nothing_to_draw_is_refused(app, volume, labels, add_segmentation, tmp_path):
+    node = add_segmentation(volume, {name: mask & False for name, mask in masks_of(labels).items()})
+    with pytest.raises(InputError, match="'segmentation' holds nothing to draw"):
+        render.render_surfaces(app, node, tmp_path / "x.png")
+
+
+def test_folder_that_is_not_there_is_said(app, blocks, tmp_path):
+    with pytest.raises(OutputError, match="cannot be written"):
+        render.render_surfaces(app, blocks, tmp_path / "none" / "x.png", size=(50, 50))
