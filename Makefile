@@ -31,6 +31,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/sslseg demo -o $(OUT)/demo
+	$(BIN)/python -m SSLSegmentLib.render $(OUT)/demo/image.nrrd $(OUT)/demo/segmentation.seg.nrrd -o $(OUT)/demo/surfaces.png
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
