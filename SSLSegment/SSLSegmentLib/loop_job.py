@@ -1,0 +1,242 @@
+"""One training as a conversation with the worker: load, fine-tune, predict, suggest. No MRML, no Qt.
+
+The files go through the session's file thread, so that the viewer never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslseg.annotation import Annotation
+from sslseg.errors import SSLSegError
+from sslseg.files import atomic_path
+from sslseg.progress import Progress
+from sslseg.settings import Settings
+from SSLSegmentLib.loop_session import OnError, WorkerSession, error_of
+
+VOLUME_KEY = "volume"  # always the same, so that the worker never holds more than one volume
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A slice to annotate next."""
+
+    index: int
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training starts from: a snapshot that later changes of the nodes do not touch.
+
+    Attributes:
+        volume_id: tells apart one state of a volume from any other.
+        array: scalar voxels (K, J, I), any real type; read once, in the file thread.
+        annotation: what the user annotated; its grid is that of ``array``.
+        axis: array axis of the annotated slices.
+        settings: the choices for the training core.
+        name: of the volume, for messages.
+    """
+
+    volume_id: Any
+    array: np.ndarray
+    annotation: Annotation
+    axis: int
+    settings: Settings
+    name: str
+
+
+@dataclass
+class Outcome:
+    """What a training left behind.
+
+    Attributes:
+        stopped: "schedule", "time limit" or "request" (a cancel, which keeps the best model so far).
+        model: the model's file; None if it was cancelled before there was one.
+        labels: uint8 class indices (K, J, I); None if it was cancelled before there was a prediction.
+        uncertainty: float32 (K, J, I), 0 (sure) to 1.
+        suggestions: slices to annotate next, best first.
+        messages: sentences the user must see.
+    """
+
+    stopped: str = "schedule"
+    model: Path | None = None
+    labels: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    suggestions: list[Suggestion] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+
+class TrainingJob:
+    """From annotated slices to a prediction.
+
+    Args:
+        session: the worker and its file thread.
+        inputs: what to train on.
+        number: makes its file names unique within the session.
+        on_progress: called with each report.
+        on_end: called once with the :class:`Outcome` or the error; never after :meth:`abandon`.
+    """
+
+    def __init__(
+        self,
+        session: WorkerSession,
+        inputs: Inputs,
+        number: int,
+        *,
+        on_progress: Callable[[Progress], None],
+        on_end: Callable[[Outcome | SSLSegError], None],
+    ) -> None:
+        self._session = session
+        self._inputs = inputs
+        self._folder = session.folder / f"job-{number}"
+        self._on_progress = on_progress
+        self._on_end = on_end
+        self._outcome = Outcome()
+        self._needs_volume = session.holds != inputs.volume_id
+        self._request: int | None = None
+        self._finished = False
+
+    def start(self) -> None:
+        """Begin to write the files; everything else follows in the session's poll.
+
+        Raises:
+            SSLSegError: the worker cannot be started.
+        """
+        self._session.start()
+        self._session.submit(self._write_inputs, self._ask_to_train, self.fail)
+
+    def stop(self) -> None:
+        """Cancel: in training, the best model so far is kept and still predicts; before, nothing is left."""
+        if self._request is None:
+            self._outcome.stopped = "request"
+            self._end(self._outcome)
+        else:
+            self._session.cancel(self._request)
+
+    def fail(self, error: SSLSegError) -> None:
+        """End with an error."""
+        self._end(error)
+
+    def abandon(self) -> None:
+        """Stop, and forget whatever still arrives."""
+        self._finished = True
+        if self._request is not None:
+            self._session.cancel(self._request)
+
+    def _end(self, result: Outcome | SSLSegError) -> None:
+        if not self._finished:
+            self._finished = True
+            self._on_end(result)
+
+    def _path(self, name: str) -> str:
+        return str(self._folder / name)
+
+    def _write_inputs(self) -> None:
+        self._folder.mkdir()
+        if self._needs_volume:
+            _save(self._inputs.array, self._folder / "volume.npy")
+        _save(self._inputs.annotation.labels, self._folder / "labels.npy")
+
+    def _ask_to_train(self, _: None) -> None:
+        if self._finished:
+            return
+        inputs = self._inputs
+        if self._needs_volume:
+            load = {"do": "load", "volume": VOLUME_KEY, "array": self._path("volume.npy"), "name": inputs.name}
+            self._session.request({**load, "geometry": asdict(inputs.annotation.geometry)}, self._loaded)
+            self._session.holds = inputs.volume_id
+        case = {"volume": VOLUME_KEY, "labels": self._path("labels.npy"), "axis": inputs.axis}
+        request = {"do": "finetune", "cases": [case], "settings": inputs.settings.as_dict()}
+        model = self._path("model.safetensors")
+        self._request = self._ask({**request, "segments": self._segments(), "model": model}, self._trained)
+
+    def _loaded(self, reply: dict[str, Any]) -> None:
+        if reply["event"] == "error":
+            self._session.holds = None
+            self.fail(error_of(reply))
+
+    def _trained(self, reply: dict[str, Any]) -> None:
+        outcome = self._outcome
+        outcome.stopped = reply["stopped"]
+        outcome.messages += reply.get("messages", [])
+        if "model" not in reply:  # cancelled before it began
+            self._end(outcome)
+            return
+        outcome.model = Path(reply["model"])
+        request = {"do": "predict", "model": reply["model"], "device": self._inputs.settings.device}
+        files = {"output": self._path("output.npy"), "uncertainty": self._path("uncertainty.npy")}
+        self._request = self._ask({**request, **files, **self._annotated()}, self._predicted)
+
+    def _predicted(self, reply: dict[str, Any]) -> None:
+        outcome = self._outcome
+        outcome.messages += reply.get("messages", [])
+        if reply["stopped"] == "request":
+            outcome.stopped = "request"
+            self._end(outcome)
+            return
+        request = {"do": "suggest", "output": reply["output"], "uncertainty": reply["uncertainty"]}
+        self._request = self._ask({**request, **self._annotated()}, self._suggested, self._not_suggested)
+
+    def _not_suggested(self, error: SSLSegError) -> None:
+        """A prediction without a suggestion is still worth showing."""
+        self._outcome.messages.append(str(error))
+        self._suggested({})
+
+    def _suggested(self, reply: dict[str, Any]) -> None:
+        self._outcome.suggestions = [Suggestion(**row) for row in reply.get("suggestions", [])]
+        self._session.submit(self._read_outputs, self._arrived, self.fail)
+
+    def _read_outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        arrays = np.load(self._folder / "output.npy"), np.load(self._folder / "uncertainty.npy")
+        _remove_all_but(self._session.folder, self._outcome.model)
+        return arrays
+
+    def _arrived(self, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+        self._outcome.labels, self._outcome.uncertainty = arrays
+        self._end(self._outcome)
+
+    def _annotated(self) -> dict[str, Any]:
+        """What predict and suggest want to know of the annotation."""
+        labels, axis = self._path("labels.npy"), self._inputs.axis
+        return {"volume": VOLUME_KEY, "labels": labels, "axis": axis, "segments": self._segments()}
+
+    def _segments(self) -> list[dict[str, Any]]:
+        return [segment.as_dict() for segment in self._inputs.annotation.segments]
+
+    def _ask(
+        self, request: dict[str, Any], on_result: Callable[[dict[str, Any]], None], on_error: OnError | None = None
+    ) -> int:
+        def on_reply(reply: dict[str, Any]) -> None:
+            if self._finished:
+                return
+            if reply["event"] == "error":
+                (on_error or self.fail)(error_of(reply))
+            elif reply["event"] == "progress":
+                self._on_progress(Progress(**{k: v for k, v in reply.items() if k not in ("id", "event")}))
+            elif reply["event"] == "result":
+                on_result(reply)
+
+        return self._session.request(request, on_reply)
+
+
+def _save(array: np.ndarray, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def _remove_all_but(folder: Path, model: Path | None) -> None:
+    """Remove what earlier jobs left, and this one's arrays; logs and the latest model stay."""
+    for job in folder.glob("job-*"):
+        if model is None or job != model.parent:
+            shutil.rmtree(job, ignore_errors=True)
+        else:
+            for file in job.glob("*.npy"):
+                file.unlink(missing_ok=True)

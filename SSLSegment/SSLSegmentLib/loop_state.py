@@ -1,0 +1,117 @@
+"""The states of the loop, and what may be done in each: every reason why not, as a sentence for the user."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from SSLSegmentLib.loop import AnnotationLoop
+
+
+class State(enum.Enum):
+    """Where the loop is. ``DONE``, ``CANCELLED`` and ``FAILED`` last until the next training or another node."""
+
+    IDLE = "idle"
+    PREPARING = "preparing"
+    TRAINING = "training"
+    STOPPING = "stopping"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is under way."""
+        return self in (State.PREPARING, State.TRAINING, State.STOPPING)
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an action is possible now.
+
+    Attributes:
+        reasons: all that is missing for it, a sentence each.
+    """
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.reasons
+
+
+def availability(loop: AnnotationLoop, action: str) -> Availability:
+    """Whether one of :data:`ACTIONS` is possible now.
+
+    Raises:
+        KeyError: there is no such action.
+    """
+    reasons = ACTIONS[action](loop)
+    if loop.state.busy and action != "stop":
+        reasons = ["A training is running: wait for it, or stop it.", *reasons]
+    return Availability(tuple(reasons))
+
+
+def _for_train(loop: AnnotationLoop) -> list[str]:
+    user = loop.user
+    reasons = []
+    if user.volume is None:
+        reasons.append("Choose a volume.")
+    if user.segmentation is None:
+        reasons.append("Choose or create a segmentation.")
+    elif user.segmentation.GetSegmentation().GetNumberOfSegments() == 0:
+        reasons.append("Add a segment and draw it on at least one slice.")
+    elif user.volume is not None and not set(user.drawn_slices()) & set(user.used_slices()):
+        reasons.append("Draw at least one structure on one slice.")
+    valid, reason = loop.settings.is_valid()
+    return reasons if valid else [*reasons, reason]
+
+
+def _for_stop(loop: AnnotationLoop) -> list[str]:
+    return [] if loop.state.busy else ["No training is running."]
+
+
+def _for_prediction(loop: AnnotationLoop) -> list[str]:
+    return [] if loop.result else ["There is no prediction yet: train first."]
+
+
+def _for_suggest_next(loop: AnnotationLoop) -> list[str]:
+    return _for_prediction(loop) or ([] if loop.suggest_next() else ["No slice is suggested."])
+
+
+def _for_accept_all(loop: AnnotationLoop) -> list[str]:
+    if loop.result is None:
+        return _for_prediction(loop)
+    return [] if loop.acceptance.open_slices(loop.result) else ["Every slice is annotated already."]
+
+
+def _for_undo(loop: AnnotationLoop) -> list[str]:
+    return loop.acceptance.unmet()
+
+
+def _for_save_model(loop: AnnotationLoop) -> list[str]:
+    return [] if loop.model_path else ["There is no model yet: train first."]
+
+
+def _for_export(loop: AnnotationLoop) -> list[str]:
+    if loop.volume is None or loop.segmentation is None:
+        return ["Choose a volume and a segmentation."]
+    return [] if loop.user.drawn_slices() else ["The segmentation is empty: draw, or accept a prediction."]
+
+
+ACTIONS: dict[str, Callable[[AnnotationLoop], list[str]]] = {
+    "train": _for_train,
+    "stop": _for_stop,
+    "suggest_next": _for_suggest_next,
+    "accept_slice": _for_prediction,
+    "accept_all": _for_accept_all,
+    "undo": _for_undo,
+    "discard": _for_prediction,
+    "save_model": _for_save_model,
+    "export": _for_export,
+}
+"""What the user can do, and how to find out what is missing for it."""
