@@ -86,10 +86,14 @@ class HeadlessApp:
         """
         annotation = read_dense_labels(path, volume_geometry(volume_node))
         if str(path).lower().endswith(SEGMENTATION_ENDING):
-            # Read before by SimpleITK: on a damaged file Slicer's reader ends the process.
-            return self._segmentations.LoadSegmentationFromFile(
-                str(path), True, Path(path).name[: -len(SEGMENTATION_ENDING)]
-            )
+            # SimpleITK has read it before: on a damaged file Slicer's reader ends the process.
+            name = Path(path).name[: -len(SEGMENTATION_ENDING)]
+            node = self._segmentations.LoadSegmentationFromFile(str(path), True, name)
+            if node is None:
+                raise InputError(
+                    f"{path} is no segmentation that Slicer reads: export it again from where it was made."
+                )
+            return node
         node = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", Path(path).name.split(".")[0])
         node.CreateDefaultDisplayNodes()
         labels = np.where(annotation.known, annotation.labels, 0).astype(np.uint8)

@@ -35,6 +35,7 @@ from SSLSegmentLib.segments import (
     fingerprint,
     labels_on_grid,
     replace_labels,
+    require_labelmaps,
     segments_from_node,
     set_layer,
     transform_between,
@@ -236,6 +237,7 @@ def fill_segmentation(
             target.RemoveTag(target.GetTerminologyEntryTagName())  # other readers stumble over an empty one
         target.SetLabelValue(value)
     segmentation.ReorderSegments(wanted)
+    labels = np.asarray(labels, np.uint8)
     box = bounding_box(labels) or (slice(0, 1),) * 3
     set_layer(segmentation, wanted, oriented_image(labels[box], boxed(geometry, box), geometry))
 
@@ -305,6 +307,7 @@ def accept(  # noqa: PLR0913 - two nodes, what to copy, where, and how it is und
     """
     geometry = _checked_geometry(prediction_labels, volume_node)
     check_slices(slices, geometry.shape, axis)
+    require_labelmaps(segmentation_node)
     to_segmentation = np.linalg.inv(transform_between(segmentation_node, volume_node))
     kept = set(segmentation_node.GetSegmentation().GetSegmentIDs())
     left_out = tuple(segment for segment in segments if segment.segment_id not in kept)
@@ -312,7 +315,7 @@ def accept(  # noqa: PLR0913 - two nodes, what to copy, where, and how it is und
     for index, segment in enumerate(segments, start=1):
         if segment in left_out:
             edit_of[index] = 1
-    edit = np.zeros_like(prediction_labels)
+    edit = np.zeros(geometry.shape, np.uint8)
     chosen = slice_index(slices, axis)
     edit[chosen] = edit_of[prediction_labels[chosen]]
     if history is not None:
@@ -332,11 +335,11 @@ def _checked_geometry(array: np.ndarray, volume_node: slicer.vtkMRMLScalarVolume
 
 
 def _show_lightly(node: slicer.vtkMRMLSegmentationNode) -> None:
-    """Outlines and a faint fill, so that the user's own segments stay the stronger ones."""
+    """Clear outlines and a faint fill, so that the user's own segments stay the stronger ones."""
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(0.2)
-    display.SetOpacity2DOutline(1.0)
+    display.SetSliceIntersectionThickness(2)
 
 
 def _show_as_heat(node: slicer.vtkMRMLScalarVolumeNode) -> None:

@@ -56,6 +56,16 @@ def segments_from_node(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tup
     return tuple(found)
 
 
+def require_labelmaps(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Raise :class:`InputError` unless the segments are stored as binary label maps; nothing is converted."""
+    stored_as = segmentation_node.GetSegmentation().GetSourceRepresentationName()
+    if stored_as != LABELMAP:
+        raise InputError(
+            f"The segmentation '{segmentation_node.GetName()}' is stored as {stored_as.lower()}: create its binary "
+            "label map representation and make that the source, in the Segmentations module."
+        )
+
+
 def labels_on_grid(
     segmentation_node: slicer.vtkMRMLSegmentationNode,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
@@ -95,7 +105,7 @@ def replace_labels(
         edit: uint8 (K, J, I); 0 leaves the voxel as it is, 1 takes it from ``segments``, c + 1 gives it to
             ``segments[c - 1]``.
         grid: where ``edit`` lies, in the segmentation node's own coordinates.
-        segments: the segments concerned; all of them exist in the node.
+        segments: the segments concerned. ``edit`` gives nothing to those that the node lacks.
     """
     changed = bounding_box(edit)
     if changed is None:
@@ -108,15 +118,17 @@ def replace_labels(
         # Segments that are not listed keep their voxels: one that is about to be painted over them gets its own layer.
         for index in in_the_way:
             segmentation.SeparateSegmentLabelmap(segments[index - 1].segment_id)
-        layers = _layers(segmentation_node, segments)
-        edited = [_with_room(image, room, grid) for image, _ in layers]
-        conflicts = [_paint(image, classes, *here) for image, (_, classes) in zip(edited, layers, strict=True)]
-        in_the_way = set().union(*conflicts)
+        layers = [
+            (image, classes, _sharing(segmentation, image)) for image, classes in _layers(segmentation_node, segments)
+        ]
+        edited = [_with_room(image, room, grid) for image, _, _ in layers]
+        in_the_way = set()
+        for image, (_, classes, sharing) in zip(edited, layers, strict=True):
+            in_the_way |= _paint(image, classes, set(sharing.values()) - classes.keys(), *here)
         if not in_the_way:
             break
-    for (old, _), new in zip(layers, edited, strict=True):
-        stored = {i: segmentation.GetSegment(i).GetRepresentation(LABELMAP) for i in segmentation.GetSegmentIDs()}
-        set_layer(segmentation, [i for i, image in stored.items() if image is old], new)
+    for image, (_, _, sharing) in zip(edited, layers, strict=True):
+        set_layer(segmentation, sharing, image)
 
 
 def set_layer(
@@ -168,17 +180,8 @@ def fingerprint(segmentation_node: slicer.vtkMRMLSegmentationNode) -> str:
     return digest.hexdigest()
 
 
-def _require_labelmaps(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
-    stored_as = segmentation_node.GetSegmentation().GetSourceRepresentationName()
-    if stored_as != LABELMAP:
-        raise InputError(
-            f"The segmentation '{segmentation_node.GetName()}' is stored as {stored_as.lower()}: create its binary "
-            "label map representation and make that the source, in the Segmentations module."
-        )
-
-
 def _layers(segmentation_node: slicer.vtkMRMLSegmentationNode, segments: Sequence[Segment]) -> list[_Layer]:
-    _require_labelmaps(segmentation_node)
+    require_labelmaps(segmentation_node)
     segmentation = segmentation_node.GetSegmentation()
     layers: dict[slicer.vtkOrientedImageData, dict[int, int]] = {}
     for index, segment in enumerate(segments, start=1):
@@ -211,13 +214,22 @@ def _with_room(image: slicer.vtkOrientedImageData, room: Geometry, volume: Geome
     return oriented_image(onto(voxels(image), grid, larger), larger, lattice)
 
 
-def _paint(image: slicer.vtkOrientedImageData, classes: dict[int, int], edit: np.ndarray, grid: Geometry) -> set[int]:
-    """Edit a layer, and tell the classes that were painted over a segment that is not to be edited."""
+def _sharing(segmentation: slicer.vtkSegmentation, image: slicer.vtkOrientedImageData) -> dict[str, int]:
+    """The ids of the segments in a layer, with their label values."""
+    stored = {segment_id: segmentation.GetSegment(segment_id) for segment_id in segmentation.GetSegmentIDs()}
+    return {i: segment.GetLabelValue() for i, segment in stored.items() if segment.GetRepresentation(LABELMAP) is image}
+
+
+def _paint(
+    image: slicer.vtkOrientedImageData, classes: dict[int, int], others: set[int], edit: np.ndarray, grid: Geometry
+) -> set[int]:
+    """Edit a layer, and tell the classes that were painted over ``others``, the values of segments not to be edited."""
     layer = image_grid(image, image_lattice(image))
     box = box_around(grid, layer)
     labels, edit = voxels(image)[box], onto(edit, grid, boxed(layer, box))
-    labels[(edit > 0) & _lookup(dict.fromkeys(classes, True), bool)[_label_values(labels)]] = 0
+    labels[(edit > 0) & _lookup(dict.fromkeys(classes, 1), np.bool_)[_label_values(labels)]] = 0
     painted = _lookup({index + 1: value for value, index in classes.items()}, labels.dtype.type)[edit]
-    conflicts = np.unique(edit[(labels > 0) & (painted > 0)])
-    np.copyto(labels, painted, where=painted > 0)
-    return {int(index) - 1 for index in conflicts}
+    new = painted > 0
+    spoiled = edit[new & _lookup(dict.fromkeys(others, 1), np.bool_)[_label_values(labels)]] if others else edit[:0]
+    np.copyto(labels, painted, where=new)
+    return {int(index) - 1 for index in np.unique(spoiled)}

@@ -28,7 +28,7 @@ def masks_of(labels, names=("first", "second", "third")):
 
 
 def some_segments(n=2):
-    return tuple(Segment(f"Größe {i}", (0.1 * i, 0.5, 0.9), i, f"id{i}", KIDNEY) for i in range(1, n + 1))
+    return tuple(Segment(f"Größe {i}", (0.1 * (i % 10), 0.5, 0.9), i, f"id{i}", KIDNEY) for i in range(1, n + 1))
 
 
 def _rotation(axis: int, degrees: float) -> np.ndarray:

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import slicer
-from mrml_cases import LABELMAP, masks_of, some_labels
+from mrml_cases import LABELMAP, SURFACE, masks_of, some_labels
 
 from sslseg.errors import InputError
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml
+from SSLSegmentLib.oriented_image import voxels
 
 
 def accepted(before, prediction, slices, axis):
@@ -136,6 +137,15 @@ def test_accept_into_another_lattice_keeps_that_lattice(add_volume, volume, labe
     np.testing.assert_array_equal(mrml.class_array(node, other)[untouched][start[untouched] > 0], start[start > 0])
 
 
+def test_accept_paints_over_values_that_belong_to_no_segment(volume, labels, add_segmentation):
+    node = add_segmentation(volume, {"first": labels == 1})
+    image = node.GetSegmentation().GetSegment("first").GetRepresentation(LABELMAP)
+    voxels(image)[voxels(image) == 0] = 9  # as in files of other programs
+    prediction = (labels > 0).astype(np.uint8)
+    mrml.accept(node, volume, prediction, mrml.segments_from_node(node), slices=[1, 2], axis=0)
+    np.testing.assert_array_equal(mrml.class_array(node, volume), accepted(labels == 1, prediction, [1, 2], 0))
+
+
 @pytest.mark.parametrize(("slices", "message"), [([], "No slice is named"), ([6], "Slice 6 does not exist")])
 def test_accept_refuses_without_leaving_an_undo_step(volume, labels, add_segmentation, history, slices, message):
     node = add_segmentation(volume, masks_of(labels))
@@ -143,3 +153,24 @@ def test_accept_refuses_without_leaving_an_undo_step(volume, labels, add_segment
     with pytest.raises(InputError, match=message):
         mrml.accept(node, volume, labels, mrml.segments_from_node(node), slices=slices, axis=0, history=history)
     assert history.GetNumberOfStates() == 0
+
+
+def test_accept_refuses_a_surface_segmentation_without_leaving_an_undo_step(volume, labels, add_segmentation, history):
+    node = add_segmentation(volume, masks_of(labels))
+    segments = mrml.segments_from_node(node)
+    node.CreateClosedSurfaceRepresentation()
+    node.SetSourceRepresentationToClosedSurface()
+    history.SetSegmentation(node.GetSegmentation())
+    with pytest.raises(InputError, match="stored as closed surface"):
+        mrml.accept(node, volume, labels, segments, slices=[1], axis=0, history=history)
+    assert history.GetNumberOfStates() == 0
+
+
+def test_accept_drops_surfaces_made_of_the_old_label_maps(volume, labels, add_segmentation):
+    node = add_segmentation(volume, masks_of(labels))
+    node.CreateClosedSurfaceRepresentation()
+    heard = []
+    node.GetSegmentation().AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_: heard.append(1))
+    mrml.accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[1], axis=0)
+    assert not node.GetSegmentation().ContainsRepresentation(SURFACE)
+    assert heard

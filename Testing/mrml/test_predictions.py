@@ -47,6 +47,22 @@ def test_prediction_of_background_only(scene, volume, labels):
     assert len(mrml.segments_from_node(node)) == 2
 
 
+@pytest.mark.parametrize("dtype", [np.int64, bool, np.float32])
+def test_labels_of_any_type_are_taken(scene, volume, labels, dtype):
+    node = mrml.show_prediction(scene, volume, (labels == 1).astype(dtype), some_segments(1))
+    np.testing.assert_array_equal(mrml.class_array(node, volume), labels == 1)
+
+
+def test_as_many_segments_as_there_can_be(scene, volume, labels):
+    many = (np.arange(labels.size) % 255).astype(np.uint8).reshape(labels.shape)
+    node = mrml.show_prediction(scene, volume, many, some_segments(254))
+    np.testing.assert_array_equal(mrml.class_array(node, volume), many)
+    mrml.accept(node, volume, many[::-1], mrml.segments_from_node(node), slices=[0, 3], axis=0)
+    expected = many.copy()
+    expected[[0, 3]] = many[::-1][[0, 3]]
+    np.testing.assert_array_equal(mrml.class_array(node, volume), expected)
+
+
 def test_prediction_follows_the_volumes_transform(scene, volume, labels):
     lps = np.eye(4)
     lps[:3, 3] = 5, 6, 7
