@@ -22,7 +22,7 @@ from SSLSegmentLib.mrml import class_array, segments_from_node, volume_geometry
 from SSLSegmentLib.oriented_image import ras_transform
 from SSLSegmentLib.segments import labels_on_grid, transform_between
 
-_NAME_LENGTH = 100
+_NAME_BYTES = 100  # file systems take 255, and a surface has the names of the segmentation and of the segment
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
 _RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
@@ -75,14 +75,20 @@ def export_segmentation(  # noqa: PLR0913 - two nodes, and what to write where
     """
     writers = [_writer_of(name) for name in formats]
     base = Path(folder) / safe_file_name(base_name or segmentation_node.GetName() or "segmentation")
-    check_writable(base)
-    task = _Task(segmentation_node, volume_node, base, on_message)
-    return [path for write in writers for path in write(task)]
+    told: list[str] = []
+    task = _Task(segmentation_node, volume_node, base, told.append)
+    for name in formats:
+        check_writable(task.path(name))
+    paths = [path for write in writers for path in write(task)]
+    for sentence in dict.fromkeys(told):  # several formats may leave out the same
+        on_message(sentence)
+    return paths
 
 
 def safe_file_name(name: str) -> str:
     """``name`` as a file name that Linux, Windows and macOS take; letters of all languages stay."""
-    cleaned = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", name))[:_NAME_LENGTH].strip(" .")
+    cleaned = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", name))
+    cleaned = cleaned.encode("utf-8")[:_NAME_BYTES].decode("utf-8", "ignore").strip(" .")
     return f"_{cleaned}" if not cleaned or _RESERVED_ON_WINDOWS.fullmatch(cleaned) else cleaned
 
 

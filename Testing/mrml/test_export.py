@@ -146,8 +146,8 @@ def test_every_format_follows_a_volume_that_was_moved(scene, volume, labels, dra
 def test_empty_segments_are_left_out_of_surfaces_with_a_word(volume, labels, add_segmentation, tmp_path):
     node = add_segmentation(volume, {**masks_of(labels), "third": np.zeros(labels.shape, bool)})
     told = []
-    paths = export.export_segmentation(node, volume, tmp_path, formats=["stl"], on_message=told.append)
-    assert [path.name for path in paths] == ["segmentation_Name of first.stl", "segmentation_Name of second.stl"]
+    paths = export.export_segmentation(node, volume, tmp_path, formats=["stl", "ply"], on_message=told.append)
+    assert [path.name for path in paths[:2]] == ["segmentation_Name of first.stl", "segmentation_Name of second.stl"]
     assert told == ["Nothing is painted in 'Name of third': left out of surfaces and DICOM SEG."]
 
 
@@ -168,6 +168,18 @@ def test_segments_of_the_same_name_get_files_of_their_own(volume, labels, add_se
     assert [path.name for path in paths] == ["x_Leber.stl", "x_leber_2.stl", "x_a_b_c.stl"]
 
 
+def test_longest_names_fit_file_systems(volume, labels, add_segmentation, tmp_path):
+    node = add_segmentation(volume, masks_of(labels), name="心" * 300)
+    for segment_id in ("first", "second"):
+        node.GetSegmentation().GetSegment(segment_id).SetName("肝" * 300)
+    assert len(set(export.export_segmentation(node, volume, tmp_path, formats=["stl"]))) == 2
+
+
+def test_folder_with_the_name_of_the_segmentation_is_no_obstacle(volume, drawn, tmp_path):
+    (tmp_path / "Entwurf").mkdir()
+    assert export.export_segmentation(drawn, volume, tmp_path, formats=["nrrd"]) == [tmp_path / "Entwurf.nrrd"]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -182,6 +194,7 @@ def test_segments_of_the_same_name_get_files_of_their_own(volume, labels, add_se
         ("", "_"),
         ("e\u0301", "é"),
         ("x" * 300, "x" * 100),
+        ("心" * 300, "心" * 33),
     ],
 )
 def test_file_names_are_safe_everywhere(name, expected):
