@@ -1,6 +1,7 @@
 """Files for tests of the command line, and a way to run it inside the test process."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sslseg.volume import write_array, write_volume
 
 GEOMETRY = make_geometry((8, 24, 20), np.diag([-1, 1, 1]), (1.1, 0.9, 3.0))
 ANNOTATED = [2, 4]
+SSLSEG = [sys.executable, "-m", "sslseg.cli"]
 QUICK = ["--preset", "fast", "--time-limit", "0.3", "--weights", "none", "--device", "cpu"]
 
 

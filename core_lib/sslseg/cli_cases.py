@@ -76,7 +76,7 @@ def read_pair(prediction: Path, reference: Path) -> tuple[Annotation, Annotation
     found, truth = read_dense_labels(prediction), read_dense_labels(reference)
     if found.labels.size < truth.labels.size:
         found = read_dense_labels(prediction, truth.geometry)
-    else:
+    elif found.geometry.difference(truth.geometry):
         truth = read_dense_labels(reference, found.geometry)
     matches = match_segments(truth.segments, found.segments)
     segments = truth.segments + tuple(s for s, match in zip(found.segments, matches, strict=True) if match is None)
@@ -104,16 +104,12 @@ def match_segments(known: Sequence[Segment], other: Sequence[Segment]) -> list[i
     Segments are the same if they share their name. A plain label map has no names: there the label value decides.
     """
     names = [segment.name for segment in known]
-    values = [segment.label_value for segment in known]
-    matches: list[int | None] = []
-    for segment in other:
-        by_value = values.index(segment.label_value) if segment.label_value in values else None
-        if segment.name in names:
-            matches.append(names.index(segment.name))
-        elif by_value is not None and (_is_unnamed(segment) or _is_unnamed(known[by_value])):
-            matches.append(by_value)
-        else:
-            matches.append(None)
+    matches = [names.index(segment.name) if segment.name in names else None for segment in other]
+    for number, segment in enumerate(other):
+        for index, candidate in enumerate(known):
+            unnamed = _is_unnamed(segment) or _is_unnamed(candidate)
+            if unnamed and matches[number] is None and index not in matches:
+                matches[number] = index if segment.label_value == candidate.label_value else None
     return matches
 
 

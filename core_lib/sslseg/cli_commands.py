@@ -156,6 +156,7 @@ def _about_training(result: FinetuneResult, cases: Sequence[LabelledImage]) -> d
         "cases": [
             {
                 "image": case.volume.name,
+                "labels": case.path,
                 "axis": case.labels.axis,
                 "annotated_slices": case.labels.annotation.annotated_slices(case.labels.axis),
                 "rule": case.labels.rule,

@@ -24,26 +24,29 @@ _CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")
 def run_info(output: Output, options: SimpleNamespace) -> None:
     """Say what a file holds."""
     if options.file.name.lower().endswith(_CHECKPOINT_ENDINGS):
-        facts, segments = {"kind": "model", **read_header(options.file)}, None
+        header = read_header(options.file)
+        facts, segments = {"kind": "model", **header}, header["classes"]
     else:
         try:
             annotation = read_dense_labels(options.file)
         except InputError:  # not labels; if it is no image either, that reader says why
-            facts, segments = _about_image(read_volume(options.file)), None
+            facts, segments = _about_image(read_volume(options.file)), []
         else:
-            facts, segments = (
-                _about_labels(annotation),
-                structures(annotation.labels, annotation.geometry, annotation.segments),
-            )
+            facts = _about_labels(annotation)
+            segments = structures(annotation.labels, annotation.geometry, annotation.segments)
+            facts["classes"] = segments
     for key, value in facts.items():
-        output.say(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
-    if segments is not None:
-        output.table(
-            ("Segment", "Label value", "Voxels", "Volume (ml)"),
-            [(s["name"], str(s["label_value"]), str(s["voxels"]), f"{s['volume_ml']:.2f}") for s in segments],
-        )
-        facts["segments"] = segments
+        if key != "classes":
+            output.say(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    if segments:
+        columns = {"name": "Segment", "label_value": "Label value", "voxels": "Voxels", "volume_ml": "Volume (ml)"}
+        present = [key for key in columns if key in segments[0]]
+        output.table([columns[key] for key in present], [[_cell(row[key]) for key in present] for row in segments])
     output.result(facts)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _about_image(volume: Volume) -> dict[str, Any]:

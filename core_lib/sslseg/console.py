@@ -109,7 +109,7 @@ class _Interrupt:
         if self._presses > 1:
             raise KeyboardInterrupt
         self._asked = True
-        sys.stderr.write("Stopping at the next step; the best model so far is kept. Ctrl-C again aborts.\n")
+        sys.stderr.write("Stopping at the next step; Ctrl-C again aborts.\n")
 
 
 class _Stages:
