@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 import sslseg
+from processes import gone
 from sslseg.errors import SSLSegError
 from SSLSegmentLib import worker_process
 from SSLSegmentLib.worker_process import Exit, WorkerProcess, creation_flags, python_executable, worker_environment
@@ -88,16 +89,6 @@ def owner(tmp_path):
     for made in owners:
         made.worker.kill()
         made.poll_until(lambda made=made: not made.worker.alive)
-
-
-def gone(pid: int, seconds: float = 10.0) -> bool:
-    """Whether the process ends within ``seconds``; a zombie nobody has waited for has ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_requests_and_replies_travel_exactly(owner):
