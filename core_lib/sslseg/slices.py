@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
-from sslseg.annotation import slice_index
+from sslseg.annotation import IGNORE, slice_index
+from sslseg.errors import InputError
+from sslseg.itk_io import NOT_FINITE
 from sslseg.volume import Volume
 
 NORMALISATION = "percentile_0.5_99.5_zscore"
@@ -62,15 +63,30 @@ class InPlaneGrid:
         return images if self.model == self.native else _resize(images, self.model, antialias=True)
 
     def labels_to_model(self, labels: torch.Tensor) -> torch.Tensor:
-        """Resample label maps (n, rows, columns) to the model's grid by the nearest pixel; ``IGNORE`` stays itself."""
+        """Resample label maps (n, rows, columns) to the model's grid: the class that prevails among annotated pixels.
+
+        A pixel of the model is ``IGNORE`` only if none of the pixels in it is annotated, so that no scribble is lost.
+        """
         if self.model == self.native:
             return labels
-        as_float = labels[:, None].float()
-        return F.interpolate(as_float, size=self.model, mode="nearest-exact")[:, 0].to(labels.dtype)
+        result = torch.full((len(labels), *self.model), IGNORE, dtype=labels.dtype, device=labels.device)
+        for index in torch.nonzero((labels != IGNORE).flatten(1).any(1))[:, 0]:  # few, as a rule
+            result[index] = self._label_slice_to_model(labels[index])
+        return result
 
     def to_native(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Resample probabilities (n, classes, rows, columns) to the native grid; the classes still sum to 1."""
         return probabilities if self.model == self.native else _resize(probabilities, self.native, antialias=False)
+
+    def _label_slice_to_model(self, labels: torch.Tensor) -> torch.Tensor:
+        """:meth:`labels_to_model` for one slice (rows, columns)."""
+        known = labels != IGNORE
+        classes = labels[known].unique()
+        share = self.images_to_model((labels == classes[:, None, None]).float()[:, None])[:, 0]
+        coarse = [min(sides) for sides in zip(self.native, self.model, strict=True)]
+        covered = F.adaptive_max_pool2d(known.float()[None, None], coarse)
+        covered = F.interpolate(covered, size=self.model, mode="nearest-exact")[0, 0] > 0
+        return torch.where(covered, classes[share.argmax(0)], torch.full_like(covered, IGNORE, dtype=labels.dtype))
 
     def coarser(self, max_pixels: int) -> InPlaneGrid:
         """The same field of view with at most ``max_pixels`` along the longer side of the model's grid."""
@@ -96,11 +112,17 @@ class IntensityRange:
 def intensity_range(array: np.ndarray) -> IntensityRange:
     """The normalisation of a volume, after Isensee et al., nnU-Net (2021): clip to the 0.5 and 99.5 % percentiles.
 
-    Taken from a regular sample of at most about half a million voxels, so that a large CT is not copied.
+    Taken from a regular sample of at most half a million voxels, so that a large CT is not copied. Where nearly all
+    voxels are equal (a small bright structure on black), nothing is clipped.
     """
-    step = max(1, math.ceil((array.size / _SAMPLE_VOXELS) ** (1 / 3)))
-    sample = array[:: min(step, array.shape[0]), ::step, ::step].ravel()
+    sample = array
+    while sample.size > _SAMPLE_VOXELS:  # thin out the longest side: a volume of few slices keeps them all
+        longest = sample.shape.index(max(sample.shape))
+        sample = sample[tuple(slice(None, None, 2 if axis == longest else 1) for axis in range(3))]
+    sample = sample.astype(np.float64)
     low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
+    if low == high:
+        low, high = float(array.min()), float(array.max())
     clipped = np.clip(sample, low, high)
     return IntensityRange(low, high, float(clipped.mean()), max(float(clipped.std()), 1e-6))
 
@@ -121,12 +143,18 @@ class SliceStack:
 
     @classmethod
     def from_volume(cls, volume: Volume, axis: int, grid: InPlaneGrid, device: torch.device) -> SliceStack:
-        """Cut ``volume`` into slices, a few at a time: the volume itself is never copied whole."""
+        """Cut ``volume`` into slices, a few at a time: the volume itself is never copied whole.
+
+        Raises:
+            InputError: NaN or infinite values.
+        """
         scale = intensity_range(volume.array)
         parts = []
         for start in range(0, volume.array.shape[axis], _CHUNK_SLICES):
             stop = min(start + _CHUNK_SLICES, volume.array.shape[axis])
             slices = take_slices(volume.array, range(start, stop), axis)
+            if not np.isfinite(slices).all():
+                raise InputError(f"{volume.name} {NOT_FINITE}.")
             parts.append(grid.images_to_model(scale.apply(torch.from_numpy(slices)[:, None])).to(device))
         return cls(torch.cat(parts), axis, grid)
 
