@@ -83,7 +83,10 @@ class SpatialTransform:
 
     def warp(self, maps: torch.Tensor) -> torch.Tensor:
         """Warp images, probabilities or features (n, channels, rows, columns), bilinearly; edges are extended."""
-        return F.grid_sample(maps, self.grid, mode="bilinear", padding_mode="border", align_corners=False)
+        rows, columns = maps.shape[-2:]
+        # To the centres of the outermost pixels: MPS knows padding_mode="border" since PyTorch 2.13 only.
+        last = 1 - 1 / torch.tensor([columns, rows], device=self.grid.device)
+        return F.grid_sample(maps, self.grid.clamp(-last, last), mode="bilinear", align_corners=False)
 
     def warp_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Warp label maps (n, rows, columns) by the nearest pixel; what lies outside becomes ``IGNORE``."""
