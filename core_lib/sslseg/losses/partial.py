@@ -41,9 +41,7 @@ class PartialDiceCELoss(nn.Module):
             return logits.sum() * 0
         classes = torch.where(known, labels, torch.zeros_like(labels)).long()
         one_hot = F.one_hot(classes, logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
-        entropy = F.cross_entropy(
-            logits, torch.where(known, classes, torch.full_like(classes, IGNORE)), ignore_index=IGNORE
-        )
+        entropy = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE)
         return self.dice(logits, one_hot, known[:, None].to(logits.dtype)) + entropy
 
 
