@@ -6,7 +6,8 @@ before, weighted by the similarity of pixel features and by nearness:
     w(p, q) = exp(-|f(p) - f(q)|² / (2 τ) - |p - q|² / (2 σ²))
 
 For features of unit length the first term is (cosine - 1) / τ, the similarity of Jabri et al., Space-Time
-Correspondence as a Contrastive Random Walk (NeurIPS 2020). Nothing is trained, and it is the teacher of the training.
+Correspondence as a Contrastive Random Walk (NeurIPS 2020). It is bounded from below, so that a pixel that resembles
+none in the window follows the nearest ones. Nothing is trained, and it is the teacher of the training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
+from sslseg.progress import ShouldStop, never_stop
 from sslseg.slices import SliceStack
 
 TEMPERATURE = 0.03
@@ -30,6 +32,8 @@ FeaturesOf = Callable[[list[int]], torch.Tensor]
 """Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
 
 _EPSILON = 1e-12
+_LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
+_PAIRS = 16  # of slices that are compared at once, to bound the memory
 _FILL_HOPS = 12  # passes that spread scribbles inside their own slice
 _PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
 
@@ -78,7 +82,12 @@ def window_for(slice_spacing_mm: float, pixel_mm: float) -> int:
 
 
 def propagate_annotation(
-    stack: SliceStack, labels: torch.Tensor, n_classes: int, spacing_mm: tuple[float, float, float]
+    stack: SliceStack,
+    labels: torch.Tensor,
+    n_classes: int,
+    spacing_mm: tuple[float, float, float],
+    *,
+    should_stop: ShouldStop = never_stop,
 ) -> Propagation:
     """Complete the annotation of a volume by its intensities, on a grid of at most :data:`MAX_PIXELS`.
 
@@ -87,6 +96,7 @@ def propagate_annotation(
         labels: uint8 (slices, rows, columns) on the native grid, ``IGNORE`` where nothing is annotated.
         n_classes: number of classes, background included.
         spacing_mm: (between slices, row, column) distances of the native grid.
+        should_stop: see :func:`propagate`.
     """
     grid = stack.grid.coarser(MAX_PIXELS)
     images = F.interpolate(stack.images, size=grid.model, mode="bilinear", align_corners=False, antialias=True)
@@ -96,11 +106,18 @@ def propagate_annotation(
         grid.labels_to_model(labels).to(images.device),
         n_classes,
         window=window_for(spacing_mm[0], pixel_mm),
+        should_stop=should_stop,
     )
 
 
-def propagate(
-    features: FeaturesOf, labels: torch.Tensor, n_classes: int, *, window: int, temperature: float = TEMPERATURE
+def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
+    features: FeaturesOf,
+    labels: torch.Tensor,
+    n_classes: int,
+    *,
+    window: int,
+    temperature: float = TEMPERATURE,
+    should_stop: ShouldStop = never_stop,
 ) -> Propagation:
     """Complete a sparse annotation of a stack of slices.
 
@@ -111,10 +128,11 @@ def propagate(
         n_classes: number of classes, background included.
         window: half the width in pixels of the neighbourhood that is searched; σ is two thirds of it.
         temperature: τ; smaller trusts the most similar pixels more.
+        should_stop: asked before every step; True leaves the slices further away un-reached.
     """
     known = labels != IGNORE
     start = torch.stack([labels == c for c in range(n_classes)], dim=1).float()
-    hop = _Hop(features, window, temperature)
+    hop = _Hop(features, window, temperature, should_stop)
     sources = [int(s) for s in torch.nonzero(known.flatten(1).any(1))[:, 0]]
     filled = {s: _fill(hop, s, start[s : s + 1], known[s : s + 1, None]) for s in sources}
 
@@ -138,28 +156,33 @@ def propagate(
 class _Hop:
     """One step of the labels from slices to others, for a batch of pairs."""
 
-    def __init__(self, features: FeaturesOf, window: int, temperature: float) -> None:
+    def __init__(self, features: FeaturesOf, window: int, temperature: float, should_stop: ShouldStop) -> None:
         self.features = features
         self.window = window
         self.temperature = temperature
+        self.should_stop = should_stop
 
     def __call__(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
         """Move ``mass`` (pairs, classes, rows, columns), class probabilities times certainty, from origin to target."""
+        parts = [slice(first, first + _PAIRS) for first in range(0, len(origin), _PAIRS)]
+        return torch.cat([self._move(origin[part], target[part], mass[part]) for part in parts])
+
+    def _move(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
         here = self.features(target)
         there = _extend(self.features(origin), self.window)
-        padded = F.pad(mass, (self.window,) * 4)
+        # One more channel counts the weights; like the mass, it is 0 outside of the slice.
+        padded = F.pad(torch.cat([mass, torch.ones_like(mass[:, :1])], dim=1), (self.window,) * 4)
         rows, columns = here.shape[-2:]
-        moved, weights = torch.zeros_like(mass), torch.zeros_like(mass[:, :1])
+        moved = mass.new_zeros((len(mass), mass.shape[1] + 1, rows, columns))
         sigma = 2 / 3 * self.window
         for y in range(2 * self.window + 1):
             for x in range(2 * self.window + 1):
                 distance = (y - self.window) ** 2 + (x - self.window) ** 2
                 area = (..., slice(y, y + rows), slice(x, x + columns))
                 unlike = (here - there[area]).square_().sum(1, keepdim=True)
-                similar = torch.exp_(unlike.mul_(-0.5 / self.temperature).sub_(distance / (2 * sigma**2)))
-                moved.addcmul_(similar, padded[area])
-                weights += similar
-        return moved / weights.clamp_min(_EPSILON)
+                similarity = unlike.mul_(-0.5 / self.temperature).clamp_min_(_LEAST_SIMILAR)
+                moved.addcmul_(similarity.sub_(distance / (2 * sigma**2)).exp_(), padded[area])
+        return moved[:, :-1] / moved[:, -1:]
 
 
 def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -168,6 +191,8 @@ def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> tor
         return mass
     annotated = mass
     for _ in range(_FILL_HOPS):
+        if hop.should_stop():
+            break
         mass = torch.where(known, annotated, hop([index], [index], mass))
     return mass
 
@@ -183,9 +208,8 @@ def _chains(
     walks = [(s, step) for s in sources for step in (-1, 1)]
     mass = {walk: filled[walk[0]] for walk in walks}
     for distance in range(1, n_slices):
-        alive = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
-        walks = [w for w in walks if w in alive]
-        if not walks:
+        walks = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
+        if not walks or hop.should_stop():
             return
         targets = [s + step * distance for s, step in walks]
         origins = [t - step for t, (_, step) in zip(targets, walks, strict=True)]

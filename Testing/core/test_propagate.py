@@ -1,0 +1,287 @@
+"""Labels travel from slice to slice as the formula says, and are trusted as far as they should be."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from synthetic import GEOMETRIES, make_geometry, make_labels, make_volume
+
+from sslseg import propagate as propagate_module
+from sslseg.annotation import IGNORE
+from sslseg.propagate import MAX_PIXELS, patch_features, propagate, propagate_annotation, window_for
+from sslseg.slices import InPlaneGrid, SliceStack, plane_of
+
+SIZE = (5, 6)
+
+
+def random_features(n, size=SIZE, channels=3, scale=0.2):
+    return scale * torch.randn((n, channels, *size), generator=torch.Generator().manual_seed(n))
+
+
+def sparse(n, known, size=SIZE, classes=3):
+    """Random labels in the slices ``known``, nothing elsewhere."""
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.full((n, *size), IGNORE, dtype=torch.uint8)
+    for index in known:
+        labels[index] = torch.randint(0, classes, size, generator=generator)
+    return labels
+
+
+def run(features, labels, classes=3, window=1, **options):
+    return propagate(lambda indices: features[indices], labels, classes, window=window, **options)
+
+
+def slow_hop(here, there, mass, window, temperature):
+    """One step, pixel by pixel: (classes, rows, columns) from slice ``there`` to slice ``here``."""
+    classes, rows, columns = mass.shape
+    result, sigma = np.zeros(mass.shape), 2 / 3 * window
+    for r, c in np.ndindex(rows, columns):
+        total, weights = np.zeros(classes), 0.0
+        for y, x in np.ndindex(rows, columns):
+            if abs(y - r) > window or abs(x - c) > window:
+                continue
+            unlike = ((here[:, r, c] - there[:, y, x]) ** 2).sum()
+            near = ((y - r) ** 2 + (x - c) ** 2) / (2 * sigma**2)
+            weight = math.exp(max(-unlike / (2 * temperature), -20.0) - near)
+            total += weight * mass[:, y, x]
+            weights += weight
+        result[:, r, c] = total / weights
+    return result
+
+
+def slow_propagation(features, labels, classes, window, temperature=0.03):
+    """The whole algorithm in loops, for stacks of few and tiny slices."""
+    features, labels = features.double().numpy(), labels.numpy()
+    n, known = len(labels), labels != IGNORE
+    one_hot = np.stack([labels == c for c in range(classes)], axis=1).astype(float)
+    filled = {}
+    for s in (s for s in range(n) if known[s].any()):
+        mass = one_hot[s]
+        for _ in range(0 if known[s].all() else 12):
+            mass = np.where(known[s], one_hot[s], slow_hop(features[s], features[s], mass, window, temperature))
+        filled[s] = mass
+    probabilities, trust = np.zeros_like(one_hot), np.zeros((n, 1, *labels.shape[1:]))
+    probabilities[:, 0] = 1
+    for k in range(n):
+        arrivals = [(filled[k], 1)] if k in filled else []
+        for step in (-1, 1) if k not in filled else ():
+            source = next((s for s in range(k - step, n if step < 0 else -1, -step) if s in filled), None)
+            if source is None:
+                continue
+            mass = filled[source]
+            for at in range(source + step, k + step, step):
+                mass = slow_hop(features[at], features[at - step], mass, window, temperature)
+            arrivals.append((mass, abs(k - source)))
+        for r, c in np.ndindex(*labels.shape[1:]):
+            here = [(mass[:, r, c] / mass[:, r, c].sum(), mass[:, r, c].sum() / d) for mass, d in arrivals]
+            weight = sum(w for _, w in here)
+            if known[k, r, c]:
+                probabilities[k, :, r, c], trust[k, 0, r, c] = one_hot[k, :, r, c], 1
+            elif weight > 1e-6:
+                probabilities[k, :, r, c] = sum(p * w for p, w in here) / weight
+                disagreement = abs(here[0][0] - here[1][0]).sum() / 2 if len(here) == 2 else 0
+                trust[k, 0, r, c] = min(weight, 1) * (1 - disagreement)
+    return probabilities, trust
+
+
+@pytest.mark.parametrize("known", [(0,), (2,), (1, 3), (0, 4), (0, 1, 4)])
+@pytest.mark.parametrize("window", [1, 2])
+def test_propagation_equals_slow_reference(known, window):
+    features, labels = random_features(5), sparse(5, known)
+    found = run(features, labels, window=window)
+    probabilities, trust = slow_propagation(features, labels, 3, window)
+    assert np.allclose(found.probabilities.numpy(), probabilities, atol=1e-5)
+    assert np.allclose(found.weight.numpy(), trust, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [[(2, 2)], [(0, 0), (4, 5)], [(1, c) for c in range(6)]])
+def test_scribbles_equal_slow_reference(pixels):
+    features, labels = random_features(4), sparse(4, (3,))
+    for number, (r, c) in enumerate(pixels):
+        labels[1, r, c] = number % 3
+    found = run(features, labels)
+    probabilities, trust = slow_propagation(features, labels, 3, window=1)
+    assert np.allclose(found.probabilities.numpy(), probabilities, atol=1e-4)
+    assert np.allclose(found.weight.numpy(), trust, atol=1e-5)
+
+
+@pytest.mark.parametrize("known", [(0,), (2, 3), (0, 1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("size", [(5, 6), (1, 7), (1, 1)])
+def test_what_always_holds(known, size):
+    features, labels = random_features(6, size), sparse(6, known, size)
+    before = labels.clone()
+    found = run(features, labels, window=2)
+    assert found.probabilities.shape == (6, 3, *size)
+    assert torch.allclose(found.probabilities.sum(1), torch.ones(6, *size), atol=1e-5)
+    assert found.weight.min() >= 0
+    assert found.weight.max() <= 1
+    for s in known:
+        assert torch.equal(found.probabilities[s].argmax(0).to(torch.uint8), labels[s])
+        assert torch.equal(found.probabilities[s].max(0).values, torch.ones(size))
+        assert torch.equal(found.weight[s], torch.ones(1, *size))
+    assert torch.equal(labels, before)
+
+
+def test_trust_falls_with_the_distance_alone_where_all_agree():
+    """Also at the edge of the slice, where the window reaches beyond it."""
+    labels = torch.full((7, *SIZE), IGNORE, dtype=torch.uint8)
+    labels[2] = 1
+    found = run(random_features(7), labels, window=3)
+    for index in range(7):
+        expected = 1 / max(abs(index - 2), 1)
+        assert torch.allclose(found.weight[index], torch.tensor(expected), atol=1e-4)
+        assert torch.allclose(found.probabilities[index, 1], torch.ones(SIZE), atol=1e-5)
+
+
+def test_two_sources_are_blended_by_their_distance():
+    labels = torch.full((5, *SIZE), IGNORE, dtype=torch.uint8)
+    labels[0], labels[4] = 1, 2
+    found = run(torch.zeros(5, 2, *SIZE), labels)
+    for index in (1, 2, 3):
+        share = (1 / index) / (1 / index + 1 / (4 - index))
+        assert torch.allclose(found.probabilities[index, 1], torch.tensor(share), atol=1e-5)
+        assert torch.allclose(found.weight[index], torch.zeros(1), atol=1e-5), "they contradict each other"
+
+
+def test_scribble_fills_its_slice():
+    """Each side of the slice looks like the scribble on it."""
+    features = torch.zeros(1, 1, 9, 12)
+    features[..., 6:] = 1
+    labels = torch.full((1, 9, 12), IGNORE, dtype=torch.uint8)
+    labels[0, 4, 2:4], labels[0, 4, 8:10] = 1, 2
+    found = run(features, labels, window=2)
+    winner = found.probabilities[0].argmax(0)
+    assert (winner[:, :6] == 1).all()
+    assert (winner[:, 6:] == 2).all()
+    assert found.weight[0, 0, 0, 0] < found.weight[0, 0, 4, 1] < 1
+
+
+def test_what_no_label_reaches_is_background_without_weight():
+    labels = torch.full((1, 1, 40), IGNORE, dtype=torch.uint8)
+    labels[0, 0, 0] = 2
+    found = run(torch.zeros(1, 1, 1, 40), labels, window=1)
+    assert found.probabilities[0, :, 0, -1].tolist() == [1, 0, 0]
+    assert found.weight[0, 0, 0, -1] == 0
+    nothing = run(torch.zeros(3, 1, *SIZE), sparse(3, ()))
+    assert nothing.probabilities[:, 0].min() == 1
+    assert nothing.weight.max() == 0
+
+
+def test_a_pixel_like_no_other_follows_its_neighbours():
+    features = torch.zeros(2, 1, 5, 5)
+    features[1, 0, 2, 2] = 50.0
+    labels = torch.full((2, 5, 5), IGNORE, dtype=torch.uint8)
+    labels[0] = 1
+    found = run(features, labels)
+    assert found.probabilities[1, 1, 2, 2] == pytest.approx(1)
+    assert found.weight[1, 0, 2, 2] == pytest.approx(1)
+
+
+def test_pairs_of_slices_are_compared_a_few_at_a_time(monkeypatch):
+    features, labels = random_features(8), sparse(8, (1, 4, 6))
+    asked = []
+
+    def counted(indices):
+        asked.append(len(indices))
+        return features[indices]
+
+    whole = propagate(counted, labels, 3, window=1)
+    assert max(asked) > 1
+    monkeypatch.setattr(propagate_module, "_PAIRS", 1)
+    asked.clear()
+    parts = propagate(counted, labels, 3, window=1)
+    assert max(asked) == 1
+    assert torch.allclose(whole.probabilities, parts.probabilities, atol=1e-6)
+    assert torch.allclose(whole.weight, parts.weight, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_request_ends_it_with_what_was_reached(steps):
+    asked = itertools.count()
+    labels = torch.full((9, *SIZE), IGNORE, dtype=torch.uint8)
+    labels[0] = 1
+    found = run(random_features(9), labels, should_stop=lambda: next(asked) >= steps)
+    reached = found.weight.flatten(1).amax(1) > 0
+    assert reached.tolist() == [index <= steps for index in range(9)]
+    assert (found.probabilities[~reached, 0] == 1).all()
+
+
+def test_a_request_ends_the_spreading_of_scribbles():
+    labels = sparse(3, ())
+    labels[1, 2, 2] = 1
+    found = run(random_features(3), labels, should_stop=lambda: True)
+    assert found.weight.sum() == 1
+    assert found.probabilities[1, :, 2, 2].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("slice_mm", "pixel_mm", "expected"), [(0.5, 1.0, 2), (1.0, 1.0, 2), (3.0, 1.0, 3), (8.0, 1.5, 5), (50.0, 1.0, 5)]
+)
+def test_window_grows_with_the_slice_distance(slice_mm, pixel_mm, expected):
+    assert window_for(slice_mm, pixel_mm) == expected
+
+
+def test_patch_features_are_the_surroundings_at_two_scales():
+    image = torch.randn(2, 1, 8, 9)
+    features = patch_features(image)
+    assert features.shape == (2, 18, 8, 9)
+    assert torch.allclose(features[:, :9, 3, 4], image[:, 0, 2:5, 3:6].flatten(1) / 3)
+    smooth = image[:, 0].unfold(1, 3, 1).unfold(2, 3, 1).mean((-1, -2))  # smooth[:, r, c] is centred on r + 1, c + 1
+    assert torch.allclose(features[:, 9:, 4, 4], 0.7 * smooth[:, 1:6:2, 1:6:2].flatten(1) / 3, atol=1e-5)
+
+
+def disc(n=13, size=40, radius=7.0):
+    """A disc that wanders across the slices, and its image."""
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    centres = torch.linspace(12, 28, n)
+    labels = torch.stack([((rows - c) ** 2 + (columns - 40 + c) ** 2 <= radius**2) for c in centres]).to(torch.uint8)
+    images = 2.0 * labels + 0.15 * torch.randn(labels.shape, generator=torch.Generator().manual_seed(0))
+    return labels, images[:, None].float()
+
+
+def dice(found, truth):
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+def test_a_moving_disc_is_followed_better_than_by_copying():
+    labels, images = disc()
+    middle, others = 6, [i for i in range(13) if i != 6]
+    known = torch.full_like(labels, IGNORE)
+    known[middle] = labels[middle]
+    found = propagate(lambda indices: patch_features(images[indices]), known, 2, window=3).probabilities.argmax(1) == 1
+    copied = dice(labels[[middle] * 12] == 1, labels[others] == 1)
+    assert copied < 0.7
+    assert dice(found[others], labels[others] == 1) > 0.95
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("name", ["anisotropic", "oblique", "single slice"])
+def test_annotation_of_a_volume_is_completed(name, axis):
+    geometry = GEOMETRIES[name]
+    labels = make_labels(geometry)
+    volume = make_volume(labels, geometry)
+    native, spacing = plane_of(volume, axis)
+    stack = SliceStack.from_volume(volume, axis, InPlaneGrid.fit(native, spacing, max_pixels=64), torch.device("cpu"))
+    truth = torch.from_numpy(np.moveaxis(labels, axis, 0).copy())
+    known, every = torch.full_like(truth, IGNORE), max(1, len(truth) // 4)
+    known[every // 2 :: every] = truth[every // 2 :: every]
+    found = propagate_annotation(stack, known, 3, geometry.stack_spacing(axis))
+    assert found.probabilities.shape == (len(truth), 3, *stack.grid.model)
+    winner = stack.grid.to_native(found.probabilities).argmax(1)
+    assert dice(winner > 0, truth > 0) > 0.8
+
+
+def test_large_slices_are_propagated_on_a_coarser_grid():
+    shape = (3, 150, 300)
+    stack = SliceStack(torch.randn(3, 1, 150, 300), 0, InPlaneGrid((150, 300), (150, 300)))
+    labels = torch.full(shape, IGNORE, dtype=torch.uint8)
+    labels[1] = 1
+    found = propagate_annotation(stack, labels, 2, make_geometry(shape).stack_spacing(0))
+    assert found.probabilities.shape == (3, 2, MAX_PIXELS // 2, MAX_PIXELS)
+
+
+def test_it_moves_to_another_device():
+    found = run(random_features(2), sparse(2, (0,))).to(torch.device("meta"))
+    assert found.probabilities.device.type == found.weight.device.type == "meta"
