@@ -66,16 +66,18 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-_axis = click.option(
+axis_option = click.option(
     "--axis", type=click.Choice(["auto", "0", "1", "2"]), default="auto", show_default=True,
     callback=lambda _ctx, _param, value: None if value == "auto" else int(value),
     help="Array axis of the slices, 0 = K, 1 = J, 2 = I. auto: the coarsest one for slices that are named, else the "
     "one along which the labels were drawn.",
 )  # fmt: skip
-_slices = click.option("--slices", type=SLICES, metavar="3,7,12", help="The annotated slices, empty ones included.")
+slices_option = click.option(
+    "--slices", type=SLICES, metavar="3,7,12", help="The annotated slices, empty ones included."
+)
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 _uncertainty = click.option("--uncertainty", type=FILE, help="Write the uncertainty, 0 to 1, to this image file.")
-_training = _options(
+training_options = _options(
     click.option(
         "--weights", default=AUTO_WEIGHTS, show_default=True, metavar=f"FILE|{NO_WEIGHTS}|{AUTO_WEIGHTS}",
         help=f"Pretrained weights; {AUTO_WEIGHTS}: the best that ship, {NO_WEIGHTS}: start from random ones.",
@@ -87,7 +89,7 @@ _training = _options(
     click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same device: same result."),
     click.option("--time-limit", type=float, metavar="SECONDS", help="Stop training then, keeping the best model."),
 )  # fmt: skip
-_common = _options(
+common_options = _options(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text."),
     click.option("--debug", is_flag=True, help="Show warnings, and where an error comes from."),
 )
@@ -120,16 +122,16 @@ def _command(name: str, *decorators: Callable[[Any], Any], text: str, module: st
         def work(output: Any) -> None:
             getattr(importlib.import_module(module), f"run_{name}")(output, SimpleNamespace(**options))
 
-        _run(work, as_json=as_json, debug=debug)
+        run(work, as_json=as_json, debug=debug)
 
-    cli.command(name, help=text)(_options(*decorators, _common)(callback))
+    cli.command(name, help=text)(_options(*decorators, common_options)(callback))
 
 
 _command(
     "segment",
     click.argument("image", type=FILE),
     click.argument("labels", type=FILE),
-    _slices, _axis, _training,
+    slices_option, axis_option, training_options,
     click.option("-o", "--out", type=FILE, required=True, help="A .seg.nrrd, .nrrd, .nii.gz, .nii or .mha file."),
     _uncertainty,
     click.option("--save-model", type=FILE, help="Keep the trained model in this .safetensors file."),
@@ -146,7 +148,7 @@ _command(
         "--slices", type=SLICES, metavar="3,7,12", multiple=True,
         help="The annotated slices: given once for all cases, or once for each in their order.",
     ),
-    _axis, _training,
+    axis_option, training_options,
     click.option("-o", "--out", type=FILE, required=True, help="The model: a .safetensors file."),
     text="Learn from annotated slices of images.\n\nThe model is for later use by predict.\n\n"
     + IMAGE_HELP + "\n\n" + LABELS_HELP
@@ -171,7 +173,7 @@ _command(
     click.argument("image", type=FILE),
     click.argument("labels", type=FILE),
     click.option("-n", "number", type=click.IntRange(min=1), default=3, show_default=True, help="How many slices."),
-    _slices, _axis, _device,
+    slices_option, axis_option, _device,
     text="Say which slices to annotate next.\n\n" + LABELS_HELP,
 )  # fmt: skip
 
@@ -180,7 +182,7 @@ _command(
     click.argument("prediction", type=FILE),
     click.argument("reference", type=FILE),
     click.option("--ignore-slices", type=SLICES, metavar="3,7,12", help="Slices to leave out: those of the training."),
-    _axis,
+    axis_option,
     text="Compare a segmentation with a reference.\n\n"
     "Dice, 95 % Hausdorff distance in mm and volumes in ml of each structure. Voxels that are 255 in the reference do "
     "not count.",
@@ -217,6 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 bad input.
     """
+    return call(cli, arguments, "sslseg")
+
+
+def call(command: click.Command, arguments: Sequence[str] | None, program: str) -> int:
+    """Run a click command with this project's exit codes and one-sentence errors; see :func:`main`."""
     # Read when torch is imported. Threads that spin while they wait for each other are many times slower than sleeping
     # ones where other programs want the processor too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -224,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        return cli.main(arguments, prog_name="sslseg", standalone_mode=False) or 0
+        return command.main(arguments, prog_name=program, standalone_mode=False) or 0
     except click.ClickException as error:
         where = f" (see '{error.ctx.command_path} --help')" if isinstance(error, click.UsageError) and error.ctx else ""
         # What click adds to an unknown option, a guess, would be a second sentence.
@@ -238,7 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(work: Callable[[Any], None], *, as_json: bool, debug: bool) -> None:
+def run(work: Callable[[Any], None], *, as_json: bool, debug: bool) -> None:
+    """Call ``work`` with a :class:`sslseg.console.Output`; its errors become one sentence and an exit code."""
     with contextlib.ExitStack() as stack:
         output = importlib.import_module("sslseg.console").Output(as_json=as_json)
         if as_json:  # whatever libraries print must not mix with the one object
