@@ -42,10 +42,12 @@ class HeadlessApp:
         self.logic.SetMRMLScene(self.scene)
         self.logic.SetTemporaryPath(self._temporary.name)
         self._connect_data_io()
-        colors = self._add(self.logic.GetColorLogic(), "Colors")
+        colors = self.logic.GetColorLogic()
+        colors.SetMRMLScene(self.scene)
         colors.AddDefaultColorNodes()
-        volumes = self._add(slicer.vtkSlicerVolumesLogic(), "Volumes")
-        self._segmentations = self._add(slicer.vtkSlicerSegmentationsModuleLogic(), "Segmentations")
+        self.logic.SetModuleLogic("Colors", colors)
+        volumes = self._connect("Volumes", slicer.vtkSlicerVolumesLogic())
+        self._segmentations = self._connect("Segmentations", slicer.vtkSlicerSegmentationsModuleLogic())
         # Where the functions of slicer.util look for the scene and the logics.
         slicer.mrmlScene = self.scene
         slicer.modules = types.SimpleNamespace(
@@ -122,10 +124,9 @@ class HeadlessApp:
         self._temporary.cleanup()
         gc.collect()
 
-    def _add(self, logic: Any, name: str) -> Any:
+    def _connect(self, name: str, logic: Any) -> Any:
         logic.SetMRMLScene(self.scene)
-        if logic is not self.logic.GetColorLogic():
-            logic.SetMRMLApplicationLogic(self.logic)
+        logic.SetMRMLApplicationLogic(self.logic)
         self.logic.SetModuleLogic(name, logic)
         return logic
 

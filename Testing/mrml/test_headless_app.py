@@ -129,6 +129,20 @@ def test_scene_is_saved_under_its_own_ending_only(app, volume, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_saving_a_scene_leaves_the_source_images_alone(app, scene, dicom_series, tmp_path):
+    folder, array, _ = dicom_series
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    node = app.load_volume(folder)
+    app.save_scene(tmp_path / "scene.mrb")
+    storage = node.GetStorageNode()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {storage.GetNthFileName(n) for n in range(storage.GetNumberOfFileNames())} == {str(path) for path in before}
+    scene.Clear(0)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
+    [again] = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    np.testing.assert_array_equal(mrml.scalar_voxels(again), array)
+
+
 def test_application_ends_cleanly_and_can_be_started_again():
     code = (
         "from SSLSegmentLib.headless_app import boot\n"
