@@ -10,6 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE, Annotation
 from sslseg.augment import IntensityChange, SpatialRange, SpatialTransform, change_intensities
+from sslseg.errors import InputError
+from sslseg.progress import ShouldStop, never_stop
 from sslseg.propagate import propagate_annotation
 from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 from sslseg.volume import Volume
@@ -30,6 +32,19 @@ class Case:
     volume: Volume
     annotation: Annotation
     axis: int
+
+
+def check_fits(annotation: Annotation, volume: Volume) -> None:
+    """Raise :class:`InputError` unless ``annotation`` lies on the grid of ``volume`` and knows all its classes."""
+    difference = volume.geometry.difference(annotation.geometry)
+    if difference:
+        raise InputError(f"The annotation of {volume.name} does not fit it: {difference}; draw it on this image.")
+    highest = int(annotation.labels.max(initial=0, where=annotation.known))
+    if highest >= annotation.n_classes:
+        raise InputError(
+            f"The annotation of {volume.name} holds class {highest} but names only {len(annotation.segments)}: "
+            "name a segment for each class."
+        )
 
 
 @dataclass(frozen=True)
@@ -59,13 +74,17 @@ class Patches:
 class PreparedCase:
     """A case as the training needs it: slices, labels and propagated labels on the model's grid."""
 
-    def __init__(self, case: Case, grid: InPlaneGrid, device: torch.device) -> None:
+    def __init__(self, case: Case, grid: InPlaneGrid, device: torch.device, *, should_stop: ShouldStop) -> None:
         self.stack = SliceStack.from_volume(case.volume, case.axis, grid, device)
         everything = range(case.volume.array.shape[case.axis])
         native = torch.from_numpy(take_slices(case.annotation.labels, everything, case.axis))
         self.labels = grid.labels_to_model(native).to(device)
         self.prior = propagate_annotation(
-            self.stack, native, case.annotation.n_classes, case.volume.geometry.stack_spacing(case.axis)
+            self.stack,
+            native,
+            case.annotation.n_classes,
+            case.volume.geometry.stack_spacing(case.axis),
+            should_stop=should_stop,
         )
         known = (native != IGNORE).flatten(1).any(1)
         self.annotated = torch.nonzero(known)[:, 0]
@@ -79,14 +98,22 @@ class PreparedCase:
 
 
 def prepare(
-    cases: Sequence[Case], max_pixels: int, spacing_mm: float | None, device: torch.device
+    cases: Sequence[Case],
+    max_pixels: int,
+    spacing_mm: float | None,
+    device: torch.device,
+    *,
+    should_stop: ShouldStop = never_stop,
 ) -> list[PreparedCase]:
-    """Resample and propagate every case; see :meth:`InPlaneGrid.fit` for the first two settings."""
+    """Resample and propagate every case; see :meth:`InPlaneGrid.fit` for the first two settings.
+
+    ``should_stop`` cuts the propagation short, nothing else.
+    """
     prepared = []
     for case in cases:
         native, spacing = plane_of(case.volume, case.axis)
         grid = InPlaneGrid.fit(native, spacing, max_pixels=max_pixels, model_spacing_mm=spacing_mm)
-        prepared.append(PreparedCase(case, grid, device))
+        prepared.append(PreparedCase(case, grid, device, should_stop=should_stop))
     return prepared
 
 
