@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,6 +15,8 @@ from sslseg.checkpoint import FORMAT_VERSION, load_checkpoint, load_state, requi
 from sslseg.checkpoint import save_checkpoint as _save
 from sslseg.errors import CheckpointError
 from sslseg.slices import NORMALISATION
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 METHOD = "finetune"
 """Header value ``method`` of a model that segments; pretrained weights carry the name of their method instead."""
@@ -64,9 +66,9 @@ class Model:
             raise CheckpointError(
                 f"{path} holds pretrained weights ({header['method']}), which cannot segment yet: fine-tune them first."
             )
-        require_header(header, path, normalisation=NORMALISATION)
+        _check_header(header, path, "spacing_mm", "axis", "max_pixels", "classes")
         config = BackboneConfig.from_dict(header["backbone"], str(path))
-        network = SegmentationNetwork(config, len(header["classes"]) + 1)
+        network = _not_initialised(lambda: SegmentationNetwork(config, len(header["classes"]) + 1))
         load_state(network, tensors, path)
         return cls(network.eval(), header)
 
@@ -116,9 +118,43 @@ def load_backbone(path: str | os.PathLike[str]) -> tuple[UNet, dict[str, Any]]:
         CheckpointError: the file does not fit; the message says which key differs and what was expected.
     """
     header, tensors = load_checkpoint(path)
-    require_header(header, path, normalisation=NORMALISATION)
-    backbone = UNet(BackboneConfig.from_dict(header["backbone"], str(path)))
-    prefix = "backbone."
-    own = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    load_state(backbone, own, path)
+    _check_header(header, path, "spacing_mm")
+    config = BackboneConfig.from_dict(header["backbone"], str(path))
+    backbone = _not_initialised(lambda: UNet(config))
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+    load_state(torch.nn.ModuleDict({"backbone": backbone}), own, path)
     return backbone, header
+
+
+def _not_initialised(build: Callable[[], Module]) -> Module:
+    """What ``build`` makes, its values still to be loaded: faster than drawing random ones, and none are drawn."""
+    with torch.device("meta"):
+        module = build()
+    return module.to_empty(device="cpu")
+
+
+def _check_header(header: Mapping[str, Any], path: str | os.PathLike[str], *keys: str) -> None:
+    """Raise :class:`CheckpointError` at the first of ``keys`` that does not have the form of :data:`_FORMS`."""
+    require_header(header, path, normalisation=NORMALISATION)
+    for key in keys:
+        has_form, form = _FORMS[key]
+        if not has_form(header.get(key)):
+            raise CheckpointError(
+                f"{path} does not fit: its {key} is {header.get(key)!r} where {form} was expected, "
+                "so choose another file."
+            )
+
+
+def _are_segments(value: Any) -> bool:
+    try:
+        return len([Segment.from_dict(entry) for entry in value]) > 0
+    except (TypeError, KeyError, ValueError):
+        return False
+
+
+_FORMS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "spacing_mm": (lambda v: v is None or (isinstance(v, int | float) and v > 0), "a pixel size in mm or null"),
+    "axis": (lambda v: v in (0, 1, 2), "0, 1 or 2"),
+    "max_pixels": (lambda v: isinstance(v, int) and v > 0, "a number of pixels"),
+    "classes": (_are_segments, "a list of segments"),
+}
