@@ -30,8 +30,9 @@ def suggest(
 ) -> list[Suggestion]:
     """Score every slice that has no annotation, best first.
 
-    The score is the summed uncertainty of the slice times the distance to the nearest annotated slice, both relative
-    to their largest value: the first says where the model errs, the second keeps suggestions apart.
+    The score is the summed uncertainty of the slice times the square root of the distance to the nearest annotated
+    slice, both relative to their largest value: the first says where the model errs, the second prefers what is far
+    from everything known.
 
     Args:
         labels: uint8 (K, J, I) predicted classes.
@@ -46,7 +47,7 @@ def suggest(
     if not labels.shape == uncertainty.shape == annotation.labels.shape:
         raise InputError("Prediction, uncertainty and annotation have different shapes: take them from one volume.")
     annotated = annotation.annotated_slices(axis)
-    candidates = [i for i in range(labels.shape[axis]) if i not in set(annotated)]
+    candidates = sorted(set(range(labels.shape[axis])) - set(annotated))
     if not candidates:
         raise InputError("Every slice is annotated already: there is nothing to suggest.")
     others = tuple(a for a in range(3) if a != axis)
