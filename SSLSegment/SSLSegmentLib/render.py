@@ -29,7 +29,7 @@ VIEW_FROM_RAS = (0.45, 1.0, 0.5)
 _MANAGER = "vtkMRMLSegmentationsDisplayableManager3D"
 _MARGIN = 1.08
 _OPENGL_LIBRARIES = ("libEGL.so.1", "libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
-_INSTALL = "install the Debian package libegl1 (or libosmesa6), or its like on other systems, for pictures in 3-D."
+_INSTALL = "for pictures in 3-D install the Debian packages libegl1 and libgl1-mesa-dri (or libosmesa6), or their like."
 _PROBE = """
 import vtk
 window, renderer = vtk.vtkRenderWindow(), vtk.vtkRenderer()

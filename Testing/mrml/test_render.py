@@ -32,7 +32,7 @@ def load_only(*present):
     [
         ("linux", ["libEGL.so.1"], None),
         ("linux", ["libOSMesa.so.8"], None),
-        ("linux", [], "install the Debian package libegl1 (or libosmesa6)"),
+        ("linux", [], "install the Debian packages libegl1 and libgl1-mesa-dri (or libosmesa6)"),
         ("win32", [], None),
         ("darwin", [], None),
     ],
@@ -53,7 +53,9 @@ def without_opengl(monkeypatch):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a window system")
 def test_crash_of_the_first_render_becomes_a_sentence(without_opengl):  # noqa: ARG001 - changes the environment
-    assert render.failed_probe().startswith("Drawing off-screen does not work on this machine: install the Debian")
+    assert render.failed_probe().startswith(
+        "Drawing off-screen does not work on this machine: for pictures in 3-D install"
+    )
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_command_without_opengl_says_so_and_succeeds(files, tmp_path):
     done = run(*files, "-o", tmp_path / "x.png", **NO_OPENGL)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
-    assert "install the Debian package libegl1" in done.stdout
+    assert "install the Debian packages libegl1" in done.stdout
     assert not (tmp_path / "x.png").exists()
 
 
