@@ -1,10 +1,10 @@
 """HSSL-style self-supervision of the encoder on three levels: image, task (data set) and group of tasks.
 
 Source: Zheng et al., Hierarchical Self-Supervised Learning for Medical Image Segmentation Based on Multi-Domain Data
-Aggregation, MICCAI 2021. Published is that a contrastive and a classification objective on several levels of an
-aggregate of data sets pretrain encoder and decoder; no code was released. The levels, their formulas and their weights
-here are our reading of it: a task is a data set, a group is what shares modality and anatomy. Each formula is that of
-the paper named beside it.
+Aggregation, MICCAI 2021. Its abstract says that encoder and decoder are pretrained on an aggregate of data sets by a
+loss with contrastive and classification terms; no code was released. Levels, formulas and weights here are our reading
+of it: a task is a data set, a group is what shares modality and anatomy. Each formula is that of the paper named beside
+it.
 
 All terms are means over the images of all processes (see :mod:`sslseg.losses.gather` for the scale of the gradient).
 """
@@ -47,10 +47,10 @@ class ImageNTXent(PixelInfoNCE):
     """NT-Xent: two views of an image belong together, all other images do not.
 
     The formula is that of :class:`~sslseg.losses.pix2rep.PixelInfoNCE` with images for pixels, from Chen et al.,
-    SimCLR, ICML 2020; so are the shapes (n, d), the values > 0 and log(2N - 1) at collapse.
+    SimCLR, ICML 2020; so are the shapes (n, d), the values >= 0 and log(2N - 1) at collapse.
 
     Args:
-        temperature: τ > 0; 0.5 is SimCLR's for small images.
+        temperature: τ > 0; 0.5 is a usual value for small batches.
     """
 
     def __init__(self, temperature: float = 0.5) -> None:
@@ -99,7 +99,7 @@ class GroupSupCon(nn.Module):
     Source: Khosla et al., Supervised Contrastive Learning, NeurIPS 2020 (the form with the sum outside the logarithm).
 
     Args:
-        temperature: τ > 0; 0.1 is the source's.
+        temperature: τ > 0; 0.1 is a usual value.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:

@@ -46,7 +46,7 @@ class PixelInfoNCE(nn.Module):
         self.temperature = temperature
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """The loss, a scalar > 0, over the pairs of all processes.
+        """The loss, a scalar >= 0 (0 for a single pair), over the pairs of all processes.
 
         Args:
             first: (n, d) features of one view, of any length; n may differ between processes.
