@@ -1,4 +1,4 @@
-"""Two processes get the loss and the gradient that one process gets from the joined batch."""
+"""Several processes get the loss and the gradient that one process gets from the joined batch."""
 
 import datetime as dt
 
@@ -12,10 +12,9 @@ from sslseg.losses.barlow import PixelBarlowTwins
 from sslseg.losses.hierarchical import GroupSupCon, HierarchicalLoss, ImageNTXent, LevelWeights, TaskClassification
 from sslseg.losses.pix2rep import PixelInfoNCE
 
-WORLD = 2
 INPUTS, FEATURES, TASKS = 4, 3, 3
-SPLITS = ((5, 5), (6, 3), (1, 9), (4, 0), (0, 4))
-"""How many images each process has."""
+SPLITS = ((5, 5), (6, 3), (1, 9), (4, 0), (0, 4), (2, 5, 3))
+"""How many images each process has: as many processes as there are numbers."""
 BLOCK = 20
 """Similarities at once: few enough that the processes have several blocks, and not equally many."""
 
@@ -65,21 +64,26 @@ def measure(objective, batch):
     return loss.detach(), [parameter.grad for parameter in objective.parameters()]
 
 
-def take_part(rank, folder):
-    """What each of the two processes does: all cases, one after the other."""
+def take_part(rank, world, folder):
+    """What each process does: all cases, one after the other."""
     torch.set_num_threads(1)
     pix2rep.BLOCK = BLOCK
-    store = distributed.FileStore(str(folder / "store"), WORLD)
+    store = distributed.FileStore(str(folder / "store"), world)
     limit = dt.timedelta(seconds=60)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=WORLD, timeout=limit)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=limit)
     found = {}
     for name in LEVELS:
-        for split in SPLITS:
+        for split in splits(world):
             batch = [part.split(split)[rank] for part in make_batch(sum(split))]
             found[name, split] = measure(DistributedDataParallel(Objective(name)), batch)
     found["refused"] = [refusal(LEVELS[name]()) for name in ("pix2rep", "barlow")]
     torch.save(found, folder / f"{rank}.pt")
     distributed.destroy_process_group()
+
+
+def splits(world):
+    """The splits over so many processes."""
+    return [split for split in SPLITS if len(split) == world]
 
 
 def refusal(loss):
@@ -93,23 +97,26 @@ def refusal(loss):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What both processes have measured."""
-    folder = tmp_path_factory.mktemp("two processes ü")
-    multiprocessing.spawn(take_part, (folder,), nprocs=WORLD)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+    """What two and three processes have measured, by their number."""
+    measured = {}
+    for world in (2, 3):
+        folder = tmp_path_factory.mktemp("processes ü")
+        multiprocessing.spawn(take_part, (world, folder), nprocs=world)
+        measured[world] = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
+    return measured
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("name", LEVELS)
-def test_two_processes_are_one_with_the_joined_batch(found, name, split):
+def test_processes_are_one_with_the_joined_batch(found, name, split):
     expected, gradient = measure(Objective(name), make_batch(sum(split)))
     assert expected > 0
     assert max(part.abs().max() for part in gradient) > 1e-3
-    for loss, parts in (process[name, split] for process in found):
+    for loss, parts in (process[name, split] for process in found[len(split)]):
         torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
         torch.testing.assert_close(parts, gradient, rtol=1e-9, atol=1e-13)
 
 
 def test_what_no_process_has_is_refused_by_all(found):
-    for process in found:
+    for process in found[2] + found[3]:
         assert all("or more" in message for message in process["refused"])
