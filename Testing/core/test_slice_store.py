@@ -11,7 +11,7 @@ from synthetic import make_geometry
 from test_dicom_series import write_series
 
 from sslseg.errors import InputError, SSLSegError
-from sslseg.pretrain_data import find_data_sets
+from sslseg.pretrain_data import find_data_sets, fingerprint
 from sslseg.progress import ignore_progress, never_stop
 from sslseg.slice_store import open_store
 from sslseg.slices import InPlaneGrid, SliceStack
@@ -62,7 +62,17 @@ def test_dicom_series_are_found_in_sub_folders(tmp_path):
     write_series(tmp_path / "data" / "patient", geometry, image, prefix="b", SeriesInstanceUID="1.2.3.5")
     (data_set,) = find_data_sets([tmp_path / "data"])
     assert len(data_set.sources) == 2
-    assert len(opened(tmp_path / "store", [tmp_path / "data"])) == 10
+    store = opened(tmp_path / "store", [tmp_path / "data"])
+    assert len(store) == 10
+    (tmp_path / "data" / "patient" / "b000.dcm").write_bytes(b"damaged")
+    assert fingerprint([data_set]) not in store.key
+
+
+def test_a_damaged_series_is_said(tmp_path):
+    (tmp_path / "data" / "series").mkdir(parents=True)
+    (tmp_path / "data" / "series" / "a.dcm").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"None of the 1 images found can be used \(.*a\.dcm is a damaged DICOM"):
+        opened(tmp_path / "store", [tmp_path / "data"])
 
 
 def test_slices_run_along_the_coarsest_axis(tmp_path):

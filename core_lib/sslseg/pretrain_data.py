@@ -98,11 +98,13 @@ def fingerprint(data_sets: Sequence[DataSet]) -> str:
     """A key that changes when a file comes, goes or changes (by name, size and time), or a data set does."""
     digest = hashlib.sha256()
     for data_set in data_sets:
-        digest.update(json.dumps([data_set.name, data_set.path]).encode())
+        digest.update(json.dumps([data_set.name, data_set.path, len(data_set.sources)]).encode())
+        places: dict[Path, None] = {}  # in order, each once: the series of a DICOM folder share it
         for source in data_set.sources:
             # Of a DICOM series only one file is known before it is read: its whole folder counts.
-            files = sorted(source.parent.iterdir()) if is_dicom(source) else [source]
-            for file in files:
+            places[source.parent if source.is_file() and is_dicom(source) else source] = None
+        for place in places:
+            for file in sorted(place.iterdir()) if place.is_dir() else [place]:
                 facts = file.stat()
                 digest.update(json.dumps([str(file), facts.st_size, facts.st_mtime_ns]).encode())
     return digest.hexdigest()[:16]
