@@ -19,6 +19,7 @@ from sslseg.slices import NORMALISATION
 STATE_NAME = "state.safetensors"
 
 _OPTIMISER = "optimiser."
+_ADAM_VALUES = ("step", "exp_avg", "exp_avg_sq")
 
 
 def weights_header(
@@ -82,8 +83,8 @@ def load_training(
         folder: of the run.
         network: on its device.
         optimiser: of all parameters of ``network``, in their order.
-        same: ``settings`` (:class:`PretrainSettings`), and values of ``training`` that must not have changed, by what
-            they are in words.
+        same: what must not have changed: ``settings`` (:class:`PretrainSettings`), ``data`` (key of the slices) and
+            number of ``processes``.
 
     Raises:
         InputError: there is nothing to resume, or something has changed.
@@ -107,8 +108,8 @@ def load_training(
     content = optimiser.state_dict()
     content["state"] = {}
     for index, (name, _) in enumerate(network.named_parameters()):
-        keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{_OPTIMISER}{key}.{name}" in tensors]
-        content["state"][index] = {key: tensors[f"{_OPTIMISER}{key}.{name}"] for key in keys}
-    content["state"] = {index: values for index, values in content["state"].items() if values}
+        values = {key: tensors.get(f"{_OPTIMISER}{key}.{name}") for key in _ADAM_VALUES}
+        if values["step"] is not None:  # parameters that no loss sees have none
+            content["state"][index] = values
     optimiser.load_state_dict(content)
     return training
