@@ -11,6 +11,7 @@ from sslseg.cli import cli
 from sslseg.geometry import Geometry
 from sslseg.labelmap_io import read_dense_labels, write_labels
 from sslseg.volume import Volume, write_volume
+from SSLSegmentLib import headless
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,6 +44,12 @@ def test_option_table_is_true():
     table = README[README.index("| option |") : README.index("**Images**")]
     explained = set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE))
     assert explained == {name for name in options_of("segment") if name.startswith("--")} - {"--out", "--debug"}
+
+
+def test_headless_usage_is_understood():
+    usage = re.search(r"^python -m SSLSegmentLib.headless (.+)$", README, re.MULTILINE).group(1)
+    options = headless.command.make_context("headless", usage.split()).params
+    assert options["formats"] == ["seg.nrrd", "nii.gz", "stl"]
 
 
 def test_python_example_runs(tmp_path, monkeypatch):
