@@ -20,7 +20,7 @@ from sslseg.errors import InputError, SSLSegError
 from sslseg.files import check_writable
 from sslseg.itk_io import READ_ENDINGS
 from sslseg.labelmap_io import LabelsFile, read_labels
-from SSLSegmentLib.export import FORMATS
+from SSLSegmentLib.convert import formats_option, out_dir_option
 from SSLSegmentLib.headless_app import boot
 from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.loop_state import State
@@ -30,26 +30,11 @@ from SSLSegmentLib.settings import NO_TIME_LIMIT, LoopSettings
 POLL_S = 0.02
 
 
-class _Formats(click.ParamType):
-    """A list of file formats: seg.nrrd,stl."""
-
-    name = "formats"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        if isinstance(value, list):
-            return value
-        names = [name.strip().lstrip(".") for name in str(value).split(",")]
-        unknown = [name for name in names if name not in FORMATS]
-        if unknown:
-            self.fail(f"'{unknown[0]}' is no export format: choose from {', '.join(FORMATS)}.", param, ctx)
-        return names
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("volume", type=FILE)
 @click.argument("segmentation", type=FILE)
-@click.option("--out-dir", type=FILE, required=True, help="Folder for the results; made if it is not there.")
-@click.option("--formats", type=_Formats(), default="seg.nrrd", show_default=True, help=f"Any of {', '.join(FORMATS)}.")
+@out_dir_option
+@formats_option
 @slices_option
 @axis_option
 @training_options
