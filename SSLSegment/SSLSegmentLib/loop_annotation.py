@@ -16,6 +16,7 @@ from sslseg.annotation import check_slices, drawn_axis
 from sslseg.errors import InputError
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop_job import Inputs
+from SSLSegmentLib.segments import labels_in_box
 from SSLSegmentLib.settings import AUTO_AXIS, LoopSettings
 
 
@@ -200,7 +201,6 @@ class UserAnnotation:
             excluded_slices=settings.excluded_slices,
             background_segment_id=settings.background_segment_id or None,
         )
-        annotation.require_annotated(f"The segmentation '{self.segmentation.GetName()}'")
         image = self.volume.GetImageData()
         return Inputs(
             volume_id=(self.volume.GetID(), image.GetMTime(), annotation.geometry),
@@ -216,9 +216,11 @@ class UserAnnotation:
         geometry = mrml.volume_geometry(self.volume)
         state = (self.revision, self.volume.GetID(), geometry)
         if self._drawn is None or self._drawn[0] != state:
-            drawn = mrml.class_array(self.segmentation, self.volume) > 0
-            slices = tuple(_slices_with(drawn, axis) for axis in range(3))
-            self._drawn = (state, slices, drawn_axis(drawn, geometry))
+            segments = mrml.segments_from_node(self.segmentation)
+            painted, box = labels_in_box(self.segmentation, self.volume, geometry, segments)
+            slices = tuple(_slices_with(painted, axis, box[axis].start) for axis in range(3))
+            in_the_open = np.pad(painted > 0, 1)  # else the drawing would fill the box, and with it whole slices
+            self._drawn = (state, slices, drawn_axis(in_the_open, geometry))
         return self._drawn[1:]
 
     def _forget_marks(self) -> None:
@@ -244,9 +246,9 @@ class UserAnnotation:
             self._on_removed("scene")
 
 
-def _slices_with(mask: np.ndarray, axis: int) -> list[int]:
+def _slices_with(painted: np.ndarray, axis: int, first: int) -> list[int]:
     others = tuple(a for a in range(3) if a != axis)
-    return [int(index) for index in np.flatnonzero(mask.any(axis=others))]
+    return [first + int(index) for index in np.flatnonzero(painted.any(axis=others))]
 
 
 def _with(indices: Iterable[int], changed: Iterable[int], present: bool) -> list[int]:
