@@ -261,15 +261,15 @@ import subprocess, sys, time
 child = subprocess.Popen(
     [sys.executable, "-m", "sslseg.worker", "--folder", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
 )
-line = child.stdout.readline()
+child.stdout.readline()
 print(child.pid, flush=True)
 for request in sys.argv[2:]:
     child.stdin.write(request.encode() + b"\\n")
     child.stdin.flush()
-while b"loss" not in line or b'"loss": null' in line:
-    line = child.stdout.readline()
-print("training", flush=True)
-time.sleep(600)
+for line in child.stdout:
+    if b'"progress"' in line and b'"loss": null' not in line:
+        print("training", flush=True)
+        time.sleep(600)
 """
 
 

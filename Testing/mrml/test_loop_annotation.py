@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import slicer
-from loop_driver import ANNOTATED, GEOMETRY, SHAPE, Driver, Patient, image_of
+from loop_driver import ANNOTATED, GEOMETRY, SHAPE, Driver, image_of
 
 from sslseg.annotation import IGNORE
 from sslseg.errors import InputError
@@ -12,11 +12,6 @@ from SSLSegmentLib.loop_accept import Result
 from SSLSegmentLib.loop_annotation import AnnotatedSlice
 from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_state import ACTIONS, State
-
-
-@pytest.fixture
-def patient(add_volume, add_segmentation):
-    return Patient(add_volume, add_segmentation)
 
 
 @pytest.fixture
