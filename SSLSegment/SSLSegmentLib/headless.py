@@ -21,6 +21,7 @@ from sslseg.files import check_writable
 from sslseg.itk_io import READ_ENDINGS
 from sslseg.labelmap_io import LabelsFile, read_labels
 from SSLSegmentLib.convert import formats_option, out_dir_option
+from SSLSegmentLib.export import check_formats
 from SSLSegmentLib.headless_app import boot
 from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.loop_state import State
@@ -64,6 +65,7 @@ def segment(output: Output, options: Any) -> None:
     check_writable(options.out_dir / name)
     app = boot()
     volume = app.load_volume(options.volume)
+    check_formats(volume, options.formats)
     labels = read_labels(options.segmentation, volume_geometry(volume), slices=options.slices, axis=options.axis)
     output.say(labels.rule)
     loop = AnnotationLoop(app.scene, settings=_settings(options, labels))

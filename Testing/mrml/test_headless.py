@@ -122,8 +122,7 @@ def test_ctrl_c_keeps_the_best_model_so_far(files, tmp_path):
     process = subprocess.Popen(
         [*HEADLESS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    while b"preparing" not in process.stderr.readline():
-        pass
+    assert any(b"preparing" in line for line in process.stderr)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the worker as well
     begin = time.monotonic()
     _, err = process.communicate(timeout=60)
