@@ -116,9 +116,11 @@ def _view(
     factory.SetMRMLApplicationLogic(app.logic)
     if not factory.IsDisplayableManagerRegistered(_MANAGER):
         factory.RegisterDisplayableManager(_MANAGER)
-    warnings_shown = vtk.vtkObject.GetGlobalWarningDisplay()
+    warnings_shown, verbosity = vtk.vtkObject.GetGlobalWarningDisplay(), vtk.vtkLogger.GetCurrentVerbosityCutoff()
     vtk.vtkObject.GlobalWarningDisplayOff()  # without a display VTK says so before it takes what works without one
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
     renderer, window, interactor = vtk.vtkRenderer(), vtk.vtkRenderWindow(), vtk.vtkRenderWindowInteractor()
+    vtk.vtkLogger.SetStderrVerbosity(verbosity)
     vtk.vtkObject.SetGlobalWarningDisplay(warnings_shown)
     window.SetOffScreenRendering(1)
     window.SetMultiSamples(8)
