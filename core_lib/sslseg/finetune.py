@@ -33,7 +33,6 @@ __all__ = ["Case", "FinetuneResult", "finetune"]
 CONTEXT_CHANNELS = 3
 """Channels of a network from scratch: the slice and one neighbour on each side."""
 
-
 _LEAST_SHARE = 1e-3  # of a class that is not annotated yet
 
 
@@ -129,7 +128,7 @@ def finetune(
 def resolve_weights(weights: str) -> Path | None:
     """The file that ``Settings.weights`` stands for; None for random weights.
 
-    "auto" takes the default weights beside the package and falls back to random ones where none are installed.
+    No weights ship with this version, so that "auto" stands for random ones too.
     """
     if weights in (NO_WEIGHTS, AUTO_WEIGHTS):
         return None
