@@ -126,3 +126,18 @@ def new_driver(scene):
 
 def scripted_worker(script, *, folder, **options):
     return WorkerProcess([sys.executable, "-c", script, str(folder)], **options)
+
+
+@pytest.fixture
+def idle_driver(scene):
+    """A loop whose worker is never started."""
+    driver = Driver(scene)
+    yield driver
+    driver.end()
+
+
+@pytest.fixture
+def loop(idle_driver, patient):
+    """The loop of ``idle_driver`` with the patient's nodes."""
+    patient.open_in(idle_driver)
+    return idle_driver.loop

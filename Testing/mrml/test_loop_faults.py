@@ -95,3 +95,84 @@ def test_a_program_that_is_not_there_is_told_at_once(new_driver, patient):
     with pytest.raises(SSLSegError, match="no such python"):
         driver.do("train")
     assert driver.loop.state is State.IDLE
+
+
+def test_a_worker_that_dies_at_rest_is_told_and_replaced(new_driver, patient):
+    driver = new_driver("print('bye', flush=True); raise SystemExit(3)")
+    patient.open_in(driver)
+    driver.loop.worker.start()
+    driver.poll_until(lambda: driver.loop.messages)
+    assert driver.loop.state is State.IDLE
+    assert driver.loop.messages == ["The worker ended unexpectedly (exit code 3): train again to start a new one.\nbye"]
+    assert driver.loop.availability("train").allowed
+
+
+ANSWERING = """
+import json, pathlib, sys
+import numpy as np
+print('{"id": 0, "event": "result", "ready": true}', flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    reply = {"id": request["id"], "event": "result", "stopped": "schedule"}
+    if request["do"] == "finetune":
+        pathlib.Path(request["model"]).write_bytes(b"weights")
+        reply["model"] = request["model"]
+    if request["do"] == "predict":
+        PREDICT
+        reply.update(output=request["output"], uncertainty=request["uncertainty"])
+    if request["do"] == "suggest":
+        SUGGEST
+    print(json.dumps(reply), flush=True)
+"""
+GOOD = "[np.save(request[n], np.zeros((8, 48, 40), t)) for n, t in (('output', 'u1'), ('uncertainty', 'f4'))]"
+WRONG = "[np.save(request[n], np.zeros((2, 2, 2), t)) for n, t in (('output', 'u1'), ('uncertainty', 'f4'))]"
+CUT = "[pathlib.Path(request[n]).write_bytes(b'NUMPY') for n in ('output', 'uncertainty')]"
+NO_SUGGESTION = "reply = {'id': request['id'], 'event': 'error', 'message': 'Nothing to suggest.'}"
+
+
+@pytest.mark.parametrize(
+    ("predict", "sentence"),
+    [(WRONG, "does not fit the volume"), (CUT, "could not be exchanged with the worker"), ("pass", "could not be")],
+    ids=["another shape", "a cut file", "no file"],
+)
+def test_a_result_that_cannot_be_used_is_a_failure(new_driver, patient, predict, sentence):
+    driver = new_driver(ANSWERING.replace("PREDICT", predict).replace("SUGGEST", "pass"))
+    patient.open_in(driver)
+    driver.train()
+    assert driver.loop.state is State.FAILED
+    assert sentence in driver.loop.last_error
+    assert driver.loop.result is None
+    assert driver.loop.availability("save_model").allowed == (predict == WRONG)
+    assert patient.is_untouched()
+
+
+def test_a_prediction_without_a_suggestion_is_still_shown(new_driver, patient):
+    driver = new_driver(ANSWERING.replace("PREDICT", GOOD).replace("SUGGEST", NO_SUGGESTION))
+    patient.open_in(driver)
+    driver.train()
+    assert driver.loop.state is State.DONE
+    assert driver.loop.messages == ["Nothing to suggest."]
+    assert driver.loop.suggestions == []
+    assert not driver.loop.result.labels.any()
+
+
+def test_a_stop_during_the_prediction_gives_it_up_and_keeps_the_model(new_driver, patient):
+    waiting = "stop = json.loads(sys.stdin.readline()); reply['stopped'] = 'request' if stop['do'] == 'cancel' else ''"
+    driver = new_driver(ANSWERING.replace("PREDICT", waiting).replace("SUGGEST", "pass"))
+    patient.open_in(driver)
+    driver.do("train")
+    driver.poll_until(lambda: driver.loop.worker.folder.joinpath("job-1", "model.safetensors").is_file())
+    driver.poll_until(lambda: driver.loop._job._request == 3)
+    driver.do("stop")
+    driver.poll_until(lambda: not driver.loop.state.busy)
+    assert driver.loop.state is State.CANCELLED
+    assert driver.loop.result is None
+    assert driver.loop.availability("save_model").allowed
+
+
+def test_a_folder_that_was_tidied_away_is_made_again(new_driver, patient):
+    driver = new_driver(ANSWERING.replace("PREDICT", GOOD).replace("SUGGEST", "reply['suggestions'] = []"))
+    patient.open_in(driver)
+    driver.loop.worker.folder.rmdir()
+    driver.train()
+    assert driver.loop.state is State.DONE, driver.loop.last_error
