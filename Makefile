@@ -31,7 +31,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/sslseg demo -o $(OUT)/demo
-	$(BIN)/python -m SSLSegmentLib.render $(OUT)/demo/image.nrrd $(OUT)/demo/segmentation.seg.nrrd -o $(OUT)/demo/surfaces.png
+	$(BIN)/python -m SSLSegmentLib.convert $(OUT)/demo/image.nrrd $(OUT)/demo/segmentation.seg.nrrd \
+	  --out-dir $(OUT)/demo --formats stl --picture $(OUT)/demo/surfaces.png
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

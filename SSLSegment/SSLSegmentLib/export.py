@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
@@ -21,6 +22,9 @@ from sslseg.labelmap_io import write_labels
 from SSLSegmentLib.mrml import class_array, segments_from_node, volume_geometry
 from SSLSegmentLib.oriented_image import ras_transform
 from SSLSegmentLib.segments import labels_on_grid, transform_between
+
+if TYPE_CHECKING:
+    from SSLSegmentLib.dicom_seg import SourceSeries
 
 _NAME_BYTES = 100  # file systems take 255, and a surface has the names of the segmentation and of the segment
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
@@ -85,6 +89,14 @@ def export_segmentation(  # noqa: PLR0913 - two nodes, and what to write where
     return paths
 
 
+def check_formats(volume_node: slicer.vtkMRMLScalarVolumeNode, formats: Sequence[str]) -> None:
+    """Raise :class:`InputError` now rather than after minutes of work if a format cannot be written later."""
+    for name in formats:
+        _writer_of(name)
+    if "dcm" in formats:
+        _source_series(volume_node)
+
+
 def safe_file_name(name: str) -> str:
     """``name`` as a file name that Linux, Windows and macOS take; letters of all languages stay."""
     cleaned = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", name))
@@ -137,24 +149,9 @@ def _write_surfaces(task: _Task, ending: str, write: Callable[[Path, vtk.vtkPoly
 
 
 def _write_dicom(task: _Task) -> list[Path]:
-    try:
-        from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - highdicom is an extra, and slow to import
-    except ImportError as error:
-        raise InputError(
-            f"A DICOM SEG needs the Python package {error.name}: install sslsegment[dicom], or export as .seg.nrrd."
-        ) from error
-    files = dicom_files(task.volume_node)
-    if not files:
-        raise InputError(
-            f"The volume '{task.volume_node.GetName()}' was not loaded from DICOM, which a DICOM SEG refers to: "
-            "load the DICOM series, or export as .seg.nrrd."
-        )
-    series = dicom_seg.SourceSeries(files)
-    if series.geometry.voxel_map(volume_geometry(task.volume_node)) is None:
-        raise InputError(
-            f"The volume '{task.volume_node.GetName()}' does not lie on the grid of its DICOM images any more "
-            "(resampled?): export as .seg.nrrd."
-        )
+    series = _source_series(task.volume_node)
+    from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - it can be imported, as the line above has found out
+
     node, volume, grid = task.segmentation_node, task.volume_node, series.geometry
     masks = {segment: labels_on_grid(node, volume, grid, [segment]) > 0 for segment in task.segments}
     painted = _painted(task, {segment: bool(mask.any()) for segment, mask in masks.items()})
@@ -162,6 +159,29 @@ def _write_dicom(task: _Task) -> list[Path]:
     with atomic_path(path) as temporary:
         dicom_seg.write_segmentation(temporary, series, [masks[s] for s in painted], painted, node.GetName())
     return [path]
+
+
+def _source_series(volume_node: slicer.vtkMRMLScalarVolumeNode) -> SourceSeries:
+    """The DICOM series of a volume, for a DICOM SEG to refer to."""
+    try:
+        from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - highdicom is an extra, and slow to import
+    except ImportError as error:
+        raise InputError(
+            f"A DICOM SEG needs the Python package {error.name}: install sslsegment[dicom], or export as .seg.nrrd."
+        ) from error
+    files = dicom_files(volume_node)
+    if not files:
+        raise InputError(
+            f"The volume '{volume_node.GetName()}' was not loaded from DICOM, which a DICOM SEG refers to: "
+            "load the DICOM series, or export as .seg.nrrd."
+        )
+    series = dicom_seg.SourceSeries(files)
+    if series.geometry.voxel_map(volume_geometry(volume_node)) is None:
+        raise InputError(
+            f"The volume '{volume_node.GetName()}' does not lie on the grid of its DICOM images any more "
+            "(resampled?): export as .seg.nrrd."
+        )
+    return series
 
 
 def _surfaces(task: _Task) -> Iterator[tuple[str, Segment, vtk.vtkPolyData]]:

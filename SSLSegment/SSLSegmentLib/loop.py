@@ -31,8 +31,9 @@ class AnnotationLoop:
     """The states of the work, what may be done in each, and what was found.
 
     The owner calls :meth:`poll` about 20 times a second and redraws itself in ``on_changed``. A training is stopped
-    in two steps: the first :meth:`stop` keeps the best model so far, predicts with it and ends as ``CANCELLED`` with
-    the overlay shown; a second one, while that is under way, ends the worker at once and leaves what there is.
+    in steps: the first :meth:`stop` keeps the best model so far, predicts with it and ends as ``CANCELLED`` with the
+    overlay shown; one more during that prediction gives the prediction up; and one while the worker has yet to answer
+    the one before ends the worker at once. What there was before stays.
     A volume, segmentation or scene that goes away cancels the training and leads back to ``IDLE``; what the worker
     still sends for it is dropped. The user's segmentation is written by accepting and undoing only.
 
@@ -181,16 +182,14 @@ class AnnotationLoop:
         self._enter(State.PREPARING)
 
     def stop(self) -> None:
-        """Stop the training: once to keep and show the best model so far, twice to end the worker at once."""
+        """Stop what is under way; see the class for what a second and a third call do."""
         if self._job is None:
             return
-        if self.state is State.STOPPING:
+        self._enter(State.STOPPING)
+        if not self._job.stop():
             self._job.abandon()
             self.worker.kill()
             self._leave(State.CANCELLED)
-        else:
-            self._enter(State.STOPPING)
-            self._job.stop()
 
     @property
     def last_error(self) -> str:

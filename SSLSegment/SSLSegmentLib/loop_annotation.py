@@ -16,6 +16,7 @@ from sslseg.annotation import check_slices, drawn_axis
 from sslseg.errors import InputError
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop_job import Inputs
+from SSLSegmentLib.segments import labels_in_box
 from SSLSegmentLib.settings import AUTO_AXIS, LoopSettings
 
 
@@ -26,6 +27,14 @@ class AnnotatedSlice:
     index: int
     empty: bool
     excluded: bool
+
+
+class _Drawing(NamedTuple):
+    """What the segmentation node says: slices with a drawing along each array axis, the axis they were drawn along."""
+
+    slices: tuple[list[int], ...] = ([], [], [])
+    axis: int = 0
+    problem: str = ""
 
 
 class Marks(NamedTuple):
@@ -61,7 +70,7 @@ class UserAnnotation:
         self.volume: Any = None
         self.segmentation: Any = None
         self.revision = 0
-        self._drawn: tuple[Any, tuple[list[int], ...], int] | None = None
+        self._drawing: tuple[Any, _Drawing] = (None, _Drawing())
         events = slicer.vtkMRMLScene
         self._scene_tags = [
             scene.AddObserver(events.NodeRemovedEvent, self._on_node_removed),
@@ -107,11 +116,7 @@ class UserAnnotation:
     @property
     def axis(self) -> int:
         """Array axis of the annotated slices: the chosen one, or else the one along which the user draws."""
-        if self.settings.axis != AUTO_AXIS:
-            return self.settings.axis
-        if self.volume is None:
-            return 0
-        return self._look()[1] if self.segmentation is not None else mrml.volume_geometry(self.volume).default_axis()
+        return self.settings.axis if self.settings.axis != AUTO_AXIS else self._look().axis
 
     def set_axis(self, axis: int) -> None:
         """Choose the axis (0, 1, 2, or -1 to follow the drawing). Marks along another axis are forgotten."""
@@ -121,11 +126,6 @@ class UserAnnotation:
             self.settings.axis = axis
             self._forget_marks()
             self._on_changed()
-
-    @property
-    def n_slices(self) -> int:
-        """Slices along :attr:`axis`."""
-        return mrml.volume_geometry(self.volume).shape[self.axis]
 
     def slices(self) -> list[AnnotatedSlice]:
         """Every slice with a drawing or a mark, in order."""
@@ -137,9 +137,12 @@ class UserAnnotation:
 
     def drawn_slices(self) -> list[int]:
         """Slices with something drawn on them, excluded ones too."""
-        if self.volume is None or self.segmentation is None:
-            return []
-        return self._look()[0][self.axis]
+        return self._look().slices[self.axis]
+
+    @property
+    def problem(self) -> str:
+        """Why the nodes cannot be read, as a sentence; empty where they can, and while one is missing."""
+        return self._look().problem
 
     def used_slices(self) -> list[int]:
         """The slices that a training would learn from."""
@@ -200,7 +203,6 @@ class UserAnnotation:
             excluded_slices=settings.excluded_slices,
             background_segment_id=settings.background_segment_id or None,
         )
-        annotation.require_annotated(f"The segmentation '{self.segmentation.GetName()}'")
         image = self.volume.GetImageData()
         return Inputs(
             volume_id=(self.volume.GetID(), image.GetMTime(), annotation.geometry),
@@ -211,15 +213,28 @@ class UserAnnotation:
             name=self.volume.GetName(),
         )
 
-    def _look(self) -> tuple[tuple[list[int], ...], int]:
-        """The drawn slices along each axis, and the axis they were drawn along; kept until something changes."""
-        geometry = mrml.volume_geometry(self.volume)
-        state = (self.revision, self.volume.GetID(), geometry)
-        if self._drawn is None or self._drawn[0] != state:
-            drawn = mrml.class_array(self.segmentation, self.volume) > 0
-            slices = tuple(_slices_with(drawn, axis) for axis in range(3))
-            self._drawn = (state, slices, drawn_axis(drawn, geometry))
-        return self._drawn[1:]
+    def _look(self) -> _Drawing:
+        """The drawing, looked at again only after something has changed."""
+        if self.volume is None:
+            return _Drawing()
+        state = (self.revision, *map(_state_of, (self.volume, self.volume.GetImageData(), self.segmentation)))
+        if self._drawing[0] != state:
+            self._drawing = (state, self._read())
+        return self._drawing[1]
+
+    def _read(self) -> _Drawing:
+        try:
+            geometry = mrml.volume_geometry(self.volume)
+            mrml.scalar_voxels(self.volume)
+            if self.segmentation is None:
+                return _Drawing(axis=geometry.default_axis())
+            segments = mrml.segments_from_node(self.segmentation)
+            painted, box = labels_in_box(self.segmentation, self.volume, geometry, segments)
+        except InputError as error:
+            return _Drawing(problem=str(error))
+        slices = tuple(_slices_with(painted, axis, box[axis].start) for axis in range(3))
+        in_the_open = np.pad(painted > 0, 1)  # else the drawing would fill the box, and with it whole slices
+        return _Drawing(slices, drawn_axis(in_the_open, geometry))
 
     def _forget_marks(self) -> None:
         self.settings.empty_slices = []
@@ -244,9 +259,15 @@ class UserAnnotation:
             self._on_removed("scene")
 
 
-def _slices_with(mask: np.ndarray, axis: int) -> list[int]:
+def _state_of(item: Any) -> tuple[int, ...]:
+    """Differs once a node, its parent transform, or an image has changed: VTK gives each change a number of its own."""
+    transform = getattr(item, "GetParentTransformNode", lambda: None)()
+    return tuple(thing.GetMTime() for thing in (item, transform) if thing is not None)
+
+
+def _slices_with(painted: np.ndarray, axis: int, first: int) -> list[int]:
     others = tuple(a for a in range(3) if a != axis)
-    return [int(index) for index in np.flatnonzero(mask.any(axis=others))]
+    return [first + int(index) for index in np.flatnonzero(painted.any(axis=others))]
 
 
 def _with(indices: Iterable[int], changed: Iterable[int], present: bool) -> list[int]:

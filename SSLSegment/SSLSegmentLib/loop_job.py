@@ -102,6 +102,7 @@ class TrainingJob:
         self._outcome = Outcome()
         self._needs_volume = session.holds != inputs.volume_id
         self._request: int | None = None
+        self._cancelled: int | None = None
         self._finished = False
 
     def start(self) -> None:
@@ -113,13 +114,21 @@ class TrainingJob:
         self._session.start()
         self._session.submit(self._write_inputs, self._ask_to_train, self.fail)
 
-    def stop(self) -> None:
-        """Cancel: in training, the best model so far is kept and still predicts; before, nothing is left."""
+    def stop(self) -> bool:
+        """Stop the present step: a training still predicts with the best model so far, a prediction is given up.
+
+        Returns:
+            False if the worker was asked before to stop this step, and has not done so yet.
+        """
         if self._request is None:
             self._outcome.stopped = "request"
             self._end(self._outcome)
+        elif self._request == self._cancelled:
+            return False
         else:
+            self._cancelled = self._request
             self._session.cancel(self._request)
+        return True
 
     def fail(self, error: SSLSegError) -> None:
         """End with an error."""
@@ -140,7 +149,7 @@ class TrainingJob:
         return str(self._folder / name)
 
     def _write_inputs(self) -> None:
-        self._folder.mkdir()
+        self._folder.mkdir(parents=True)
         if self._needs_volume:
             _save(self._inputs.array, self._folder / "volume.npy")
         _save(self._inputs.annotation.labels, self._folder / "labels.npy")

@@ -86,6 +86,7 @@ class WorkerSession:
         """
         if self._worker is None:
             self._started += 1
+            self.folder.mkdir(exist_ok=True)  # systems tidy up folders of temporary files that look forgotten
             self.log_path = self.folder / f"worker-{self._started}.log"
             worker = self._factory(
                 on_message=lambda message: self._receive(worker, message),

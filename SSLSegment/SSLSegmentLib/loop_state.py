@@ -65,8 +65,10 @@ def _for_train(loop: AnnotationLoop) -> list[str]:
         reasons.append("Choose or create a segmentation.")
     elif user.segmentation.GetSegmentation().GetNumberOfSegments() == 0:
         reasons.append("Add a segment and draw it on at least one slice.")
-    elif user.volume is not None and not set(user.drawn_slices()) & set(user.used_slices()):
+    elif user.volume is not None and not user.problem and not set(user.drawn_slices()) & set(user.used_slices()):
         reasons.append("Draw at least one structure on one slice.")
+    if user.problem:
+        reasons.append(user.problem)
     valid, reason = loop.settings.is_valid()
     return reasons if valid else [*reasons, reason]
 
@@ -100,6 +102,8 @@ def _for_save_model(loop: AnnotationLoop) -> list[str]:
 def _for_export(loop: AnnotationLoop) -> list[str]:
     if loop.volume is None or loop.segmentation is None:
         return ["Choose a volume and a segmentation."]
+    if loop.user.problem:
+        return [loop.user.problem]
     return [] if loop.user.drawn_slices() else ["The segmentation is empty: draw, or accept a prediction."]
 
 

@@ -33,6 +33,7 @@ from SSLSegmentLib.oriented_image import (
 )
 from SSLSegmentLib.segments import (
     fingerprint,
+    labels_in_box,
     labels_on_grid,
     replace_labels,
     require_labelmaps,
@@ -155,22 +156,24 @@ def annotation_from_nodes(  # noqa: PLR0913 - the nodes, and one argument for ea
     Raises:
         InputError: a slice index that the volume does not have, or see :func:`class_array`.
     """
-    everything = segments_from_node(segmentation_node)
-    painted = class_array(segmentation_node, volume_node, everything)
+    geometry = volume_geometry(volume_node)
     for named in (empty_slices, excluded_slices):
         if named:
-            check_slices(named, painted.shape, axis)
+            check_slices(named, geometry.shape, axis)
+    everything = segments_from_node(segmentation_node)
+    painted, box = labels_in_box(segmentation_node, volume_node, geometry, everything)
     segments = tuple(segment for segment in everything if segment.segment_id != background_segment_id)
     class_of = np.zeros(len(everything) + 1, np.uint8)
     class_of[[segment.label_value for segment in segments]] = np.arange(1, len(segments) + 1)
-    known = painted > 0
-    if background_segment_id is None:
-        whole = np.flatnonzero(known.any(axis=tuple(a for a in range(3) if a != axis)))
-        known[slice_index([int(i) for i in whole], axis)] = True
-    known[slice_index(empty_slices, axis)] = True
-    known[slice_index(excluded_slices, axis)] = False
-    labels = np.where(known, class_of[painted], np.uint8(IGNORE))
-    return Annotation(labels, volume_geometry(volume_node), segments)
+    labels = np.full(geometry.shape, IGNORE, np.uint8)
+    labels[slice_index(empty_slices, axis)] = 0
+    for index in map(int, np.flatnonzero(painted.any(axis=tuple(a for a in range(3) if a != axis)))):
+        if background_segment_id is None:
+            labels[slice_index(box[axis].start + index, axis)] = 0
+        plane, target = (array[slice_index(index, axis)] for array in (painted, labels[box]))
+        np.copyto(target, class_of[plane], where=plane > 0)
+    labels[slice_index(excluded_slices, axis)] = IGNORE
+    return Annotation(labels, geometry, segments)
 
 
 def show_prediction(  # noqa: PLR0913 - what to show, and as which node

@@ -1,17 +1,16 @@
 """Pictures of segmentations in 3-D, drawn off-screen by Slicer's own view code on slicer-core.
 
-``python -m SSLSegmentLib.render VOLUME SEGMENTATION -o PNG`` does so from files. Desktop Slicer has views of its own.
+Desktop Slicer has views of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from sslseg.errors import InputError, SSLSegError
+from sslseg.errors import InputError
 from sslseg.files import atomic_path
-from SSLSegmentLib.headless_app import HeadlessApp, boot
+from SSLSegmentLib.headless_app import HeadlessApp
 
 VIEW_FROM_RAS = (0.45, 1.0, 0.5)
 """Where the camera stands: in front of the patient, above, and to the patient's right."""
@@ -117,9 +116,11 @@ def _view(
     factory.SetMRMLApplicationLogic(app.logic)
     if not factory.IsDisplayableManagerRegistered(_MANAGER):
         factory.RegisterDisplayableManager(_MANAGER)
-    warnings_shown = vtk.vtkObject.GetGlobalWarningDisplay()
+    warnings_shown, verbosity = vtk.vtkObject.GetGlobalWarningDisplay(), vtk.vtkLogger.GetCurrentVerbosityCutoff()
     vtk.vtkObject.GlobalWarningDisplayOff()  # without a display VTK says so before it takes what works without one
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
     renderer, window, interactor = vtk.vtkRenderer(), vtk.vtkRenderWindow(), vtk.vtkRenderWindowInteractor()
+    vtk.vtkLogger.SetStderrVerbosity(verbosity)
     vtk.vtkObject.SetGlobalWarningDisplay(warnings_shown)
     window.SetOffScreenRendering(1)
     window.SetMultiSamples(8)
@@ -188,30 +189,3 @@ def _save(window: vtk.vtkRenderWindow, path: Path) -> None:
         writer.Write()
         if writer.GetErrorCode():
             raise OSError("the picture could not be saved, perhaps because the disk is full")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit code: 0, also where nothing can be drawn; 2 bad input; 1 failure."""
-    parser = argparse.ArgumentParser(prog="python -m SSLSegmentLib.render", description=__doc__)
-    parser.add_argument("volume", type=Path, help="NRRD, NIfTI, MetaImage, or a DICOM series folder")
-    parser.add_argument("segmentation", type=Path, help=".seg.nrrd or label map on the grid of the volume")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="PNG file to write")
-    options = parser.parse_args(arguments)
-    reason = rendering_available()
-    if reason:
-        sys.stdout.write(f"{reason}\n")
-        return 0
-    try:
-        app = boot()
-        node = app.load_segmentation(options.segmentation, app.load_volume(options.volume))
-        render_surfaces(app, node, options.output)
-        app.shutdown()
-    except SSLSegError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    sys.stdout.write(f"{options.output}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

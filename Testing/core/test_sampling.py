@@ -94,18 +94,20 @@ def test_propagated_labels_lie_on_the_image():
 
 
 def test_slices_are_drawn_from_both_kinds():
-    """Each slice has its own class, so that a label tells from where it came."""
+    """Each slice has its own class and brightness, which tell from where a patch came."""
     geometry = make_geometry((5, 16, 16))
     labels = np.broadcast_to(np.arange(5, dtype=np.uint8)[:, None, None], geometry.shape).copy()
     segments = tuple(Segment(f"slice {c}", (0, 0, 0), c) for c in range(1, 5))
     known = np.where(np.isin(np.arange(5), (1, 3))[:, None, None], labels, np.uint8(IGNORE))
     case = Case(make_volume(labels, geometry), Annotation(known, geometry, segments), 0)
-    sampler = make_sampler([case])
+    sampler = make_sampler([case], exact=True)
     assert sampler._cases[0].annotated.tolist() == [1, 3]
     assert sampler._cases[0].others.tolist() == [0, 2, 4]
     drawn = torch.cat([sampler.annotated(4).labels for _ in range(8)])
-    assert set(drawn.unique().tolist()) <= {1, 3, IGNORE}
-    assert {1, 3} <= set(drawn.unique().tolist())
+    assert set(drawn.unique().tolist()) == {1, 3}
+    levels = sampler._cases[0].stack.images.flatten(1).mean(1)
+    shown = torch.cat([sampler.propagated(4).images.flatten(1).mean(1) for _ in range(8)])
+    assert set((shown[:, None] - levels).abs().argmin(1).tolist()) == {0, 2, 4}
 
 
 def test_two_patches_of_three_show_foreground():

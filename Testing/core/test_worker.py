@@ -256,20 +256,35 @@ def test_the_end_of_stdin_ends_it_while_it_still_starts(tmp_path):
     assert not folder.exists()
 
 
+LOG_NOBODY_READS = """
+import sys
+from sslseg.worker import Worker
+sys.stderr = open(sys.argv[1], "w", buffering=1000)
+sys.stderr.write("a line that is still in the buffer")
+Worker._end(5)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that cannot be written to")
+def test_it_ends_even_if_its_log_cannot_be_written():
+    done = subprocess.run([sys.executable, "-c", LOG_NOBODY_READS, "/dev/full"], check=False, timeout=20)
+    assert done.returncode == 5
+
+
 GRANDPARENT = """
 import subprocess, sys, time
 child = subprocess.Popen(
     [sys.executable, "-m", "sslseg.worker", "--folder", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
 )
-line = child.stdout.readline()
+child.stdout.readline()
 print(child.pid, flush=True)
 for request in sys.argv[2:]:
     child.stdin.write(request.encode() + b"\\n")
     child.stdin.flush()
-while b"loss" not in line or b'"loss": null' in line:
-    line = child.stdout.readline()
-print("training", flush=True)
-time.sleep(600)
+for line in child.stdout:
+    if b'"progress"' in line and b'"loss": null' not in line:
+        print("training", flush=True)
+        time.sleep(600)
 """
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import slicer
+from loop_driver import Driver, Patient
 from mrml_cases import GEOMETRIES, some_labels, write_dicom_series
 
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml
 from SSLSegmentLib.headless_app import HeadlessApp, boot
+from SSLSegmentLib.worker_process import WorkerProcess
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +101,43 @@ def dicom_series(tmp_path):
     folder.mkdir()
     write_dicom_series(folder, array, geometry)
     return folder, array, geometry
+
+
+@pytest.fixture
+def patient(add_volume, add_segmentation):
+    return Patient(add_volume, add_segmentation)
+
+
+@pytest.fixture
+def new_driver(scene):
+    """``new_driver(script)`` makes a loop of its own, with ``script`` in the place of the worker where given."""
+    made = []
+
+    def make(script: str | None = None, **options) -> Driver:
+        if script is not None:
+            options["worker_factory"] = functools.partial(scripted_worker, script)
+        made.append(Driver(scene, **options))
+        return made[-1]
+
+    yield make
+    for driver in made:
+        driver.end()
+
+
+def scripted_worker(script, *, folder, **options):
+    return WorkerProcess([sys.executable, "-c", script, str(folder)], **options)
+
+
+@pytest.fixture
+def idle_driver(scene):
+    """A loop whose worker is never started."""
+    driver = Driver(scene)
+    yield driver
+    driver.end()
+
+
+@pytest.fixture
+def loop(idle_driver, patient):
+    """The loop of ``idle_driver`` with the patient's nodes."""
+    patient.open_in(idle_driver)
+    return idle_driver.loop

@@ -94,3 +94,7 @@ def write_dicom_series(folder, array, geometry, **changes):
         for name, value in changes.items():
             setattr(data, name, value)
         data.save_as(folder / f"{len(array) - k:03d}.dcm", enforce_file_format=True)
+
+
+NO_OPENGL = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkXOpenGLRenderWindow", "DISPLAY": ""}
+"""With this VTK's first render ends the process on Linux, as it does without libEGL and OSMesa."""

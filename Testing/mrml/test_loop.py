@@ -1,7 +1,5 @@
 """The annotation loop with real worker processes on small volumes."""
 
-import functools
-import sys
 import time
 
 import numpy as np
@@ -10,15 +8,9 @@ import pytest
 import slicer
 from loop_driver import ANNOTATED, GEOMETRY, HIDDEN, SHAPE, Driver, Patient, dice, fast_settings, image_of, truth_of
 
-from sslseg.errors import InputError, OutputError, SSLSegError
+from sslseg.errors import InputError, OutputError
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop_state import State
-from SSLSegmentLib.worker_process import WorkerProcess
-
-
-@pytest.fixture
-def patient(add_volume, add_segmentation):
-    return Patient(add_volume, add_segmentation)
 
 
 @pytest.fixture(scope="module")
@@ -40,26 +32,6 @@ def driver(scene, shared_driver):
     loop.settings.__init__(**vars(fast_settings()))
     shared_driver.states.clear()
     return shared_driver
-
-
-@pytest.fixture
-def new_driver(scene):
-    """``new_driver(script)`` makes a loop of its own, with ``script`` in the place of the worker where given."""
-    made = []
-
-    def make(script: str | None = None, **options) -> Driver:
-        if script is not None:
-            options["worker_factory"] = functools.partial(scripted_worker, script)
-        made.append(Driver(scene, **options))
-        return made[-1]
-
-    yield make
-    for driver in made:
-        driver.end()
-
-
-def scripted_worker(script, *, folder, **options):
-    return WorkerProcess([sys.executable, "-c", script, str(folder)], **options)
 
 
 def drawn_like(patient, mask):
@@ -209,31 +181,6 @@ def test_a_stop_before_training_leaves_nothing(driver, patient):
     assert loop.worker.pid == pid
 
 
-DEAF = """
-import sys, time
-print('{"id": 0, "event": "result", "ready": true, "devices": []}', flush=True)
-for line in sys.stdin:
-    pass
-time.sleep(600)
-"""
-
-
-def test_a_second_stop_ends_a_worker_that_does_not_answer(new_driver, patient):
-    driver = new_driver(DEAF)
-    patient.open_in(driver)
-    driver.do("train")
-    driver.poll_until(lambda: driver.loop.worker.holds is not None)
-    driver.do("stop")
-    assert driver.loop.state is State.STOPPING
-    pid = driver.loop.worker.pid
-    driver.do("stop")
-    assert driver.loop.state is State.CANCELLED
-    driver.poll_until(lambda: not psutil.pid_exists(pid), seconds=10)
-    driver.do("train")
-    driver.poll_until(lambda: driver.loop.worker.ready)
-    assert driver.loop.worker.pid != pid
-
-
 # Faults
 
 
@@ -250,49 +197,6 @@ def test_a_killed_worker_is_a_failure_and_the_next_training_works(driver, patien
     driver.train()
     assert loop.state is State.DONE
     assert loop.last_error == ""
-
-
-DYING = """
-import sys
-print('{"id": 0, "event": "result", "ready": true}', flush=True)
-for line in sys.stdin:
-    for number in range(300):
-        print("warning", number, file=sys.stderr)
-    sys.exit("libgomp: out of the question")
-"""
-
-
-def test_the_last_lines_of_a_worker_that_dies_are_told(new_driver, patient):
-    driver = new_driver(DYING)
-    patient.open_in(driver)
-    driver.train()
-    assert driver.loop.state is State.FAILED
-    first, *rest = driver.loop.last_error.splitlines()
-    assert "exit code 1" in first
-    assert rest == [f"warning {number}" for number in range(296, 300)] + ["libgomp: out of the question"]
-    assert len(driver.loop.log_path.read_text(encoding="utf-8").splitlines()) == 301
-
-
-def test_a_worker_without_torch_says_what_to_install(new_driver, patient):
-    driver = new_driver("""
-print('{"id": 0, "event": "error", "kind": "ImportError", "message": "Install PyTorch."}', flush=True)
-raise SystemExit(1)
-""")
-    patient.open_in(driver)
-    driver.train()
-    assert driver.loop.state is State.FAILED
-    assert driver.loop.last_error == "Install PyTorch."
-
-
-def test_a_program_that_is_not_there_is_told_at_once(new_driver, patient):
-    def factory(*, folder, **options):
-        return WorkerProcess([str(folder / "no such python")], **options)
-
-    driver = new_driver(worker_factory=factory)
-    patient.open_in(driver)
-    with pytest.raises(SSLSegError, match="no such python"):
-        driver.do("train")
-    assert driver.loop.state is State.IDLE
 
 
 def test_what_the_core_refuses_is_told_in_its_words(driver, patient):

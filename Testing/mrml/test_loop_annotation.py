@@ -3,69 +3,42 @@
 import numpy as np
 import pytest
 import slicer
-from loop_driver import ANNOTATED, GEOMETRY, SHAPE, Driver, Patient, image_of
+import vtk
+from loop_driver import ANNOTATED, GEOMETRY, SHAPE, Driver, image_of, with_result
 
 from sslseg.annotation import IGNORE
 from sslseg.errors import InputError
-from SSLSegmentLib import mrml
-from SSLSegmentLib.loop_accept import Result
 from SSLSegmentLib.loop_annotation import AnnotatedSlice
-from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_state import ACTIONS, State
-
-
-@pytest.fixture
-def patient(add_volume, add_segmentation):
-    return Patient(add_volume, add_segmentation)
-
-
-@pytest.fixture
-def driver(scene):
-    made = Driver(scene)
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def loop(driver, patient):
-    patient.open_in(driver)
-    return driver.loop
 
 
 def indices(loop) -> list[int]:
     return [entry.index for entry in loop.annotated_slices()]
 
 
-def with_result(loop, patient):
-    """As after a training that predicted the truth."""
-    uncertainty = np.zeros(SHAPE, np.float32)
-    loop.result = Result(patient.truth, uncertainty, mrml.segments_from_node(patient.segmentation), 0)
-    loop.suggestions = [Suggestion(3, 1.0, "unsure"), Suggestion(0, 0.5, "far")]
-
-
 # Which slices count
 
 
-def test_drawn_slices_and_marks(driver, loop):
+def test_drawn_slices_and_marks(idle_driver, loop):
     assert loop.annotated_slices() == [AnnotatedSlice(index, empty=False, excluded=False) for index in ANNOTATED]
-    driver.do("mark_empty", 7)
-    driver.do("exclude", 4)
+    idle_driver.do("mark_empty", 7)
+    idle_driver.do("exclude", 4)
     assert loop.annotated_slices() == [
         AnnotatedSlice(1, empty=False, excluded=False),
         AnnotatedSlice(4, empty=False, excluded=True),
         AnnotatedSlice(6, empty=False, excluded=False),
         AnnotatedSlice(7, empty=True, excluded=False),
     ]
-    driver.do("unmark", 4)
-    driver.do("unmark", 7)
+    idle_driver.do("unmark", 4)
+    idle_driver.do("unmark", 7)
     assert indices(loop) == list(ANNOTATED)
 
 
 @pytest.mark.parametrize("index", [-1, SHAPE[0], 99])
 @pytest.mark.parametrize("mark", ["mark_empty", "exclude", "unmark"])
-def test_a_slice_that_does_not_exist_cannot_be_marked(driver, loop, mark, index):
+def test_a_slice_that_does_not_exist_cannot_be_marked(idle_driver, loop, mark, index):
     with pytest.raises(InputError, match=f"Slice {index} does not exist"):
-        driver.do(mark, index)
+        idle_driver.do(mark, index)
     assert indices(loop) == list(ANNOTATED)
 
 
@@ -74,14 +47,14 @@ def test_a_drawn_slice_is_not_empty(loop):
         loop.mark_empty(4)
 
 
-def test_without_a_volume_nothing_can_be_marked(driver):
+def test_without_a_volume_nothing_can_be_marked(idle_driver):
     with pytest.raises(InputError, match="no volume"):
-        driver.do("mark_empty", 0)
+        idle_driver.do("mark_empty", 0)
 
 
-def test_what_the_training_gets(driver, loop, patient):
-    driver.do("mark_empty", 7)
-    driver.do("exclude", 4)
+def test_what_the_training_gets(idle_driver, loop, patient):
+    idle_driver.do("mark_empty", 7)
+    idle_driver.do("exclude", 4)
     inputs = loop.user.snapshot()
     expected = np.full(SHAPE, IGNORE, np.uint8)
     expected[[1, 6]] = patient.truth[[1, 6]]
@@ -94,11 +67,11 @@ def test_what_the_training_gets(driver, loop, patient):
     assert inputs.settings == loop.settings.training()
 
 
-def test_scribbles_with_a_background_segment(driver, loop, patient, add_segmentation):
+def test_scribbles_with_a_background_segment(idle_driver, loop, patient, add_segmentation):
     scribbles = {name: np.zeros(SHAPE, bool) for name in ("organ", "background")}
     scribbles["organ"][2, 20:24, 12:16] = True
     scribbles["background"][2, 2:6, 2:30] = True
-    driver.do("set_segmentation", add_segmentation(patient.volume, scribbles))
+    idle_driver.do("set_segmentation", add_segmentation(patient.volume, scribbles))
     loop.settings.background_segment_id = "background"
     annotation = loop.user.snapshot().annotation
     assert (annotation.labels == 1).sum() == 16
@@ -109,15 +82,15 @@ def test_scribbles_with_a_background_segment(driver, loop, patient, add_segmenta
     assert loop.acceptance.open_slices(loop.result) == list(range(SHAPE[0])), "a scribble does not finish a slice"
 
 
-def test_the_axis_follows_the_drawing_until_it_is_settled(driver, loop, patient, add_segmentation):
+def test_the_axis_follows_the_drawing_until_it_is_settled(idle_driver, loop, patient, add_segmentation):
     assert loop.axis == 0
     drawn = patient.truth == 1
     sagittal = np.zeros(SHAPE, bool)
     sagittal[:, :, [12, 15]] = drawn[:, :, [12, 15]]
-    driver.do("set_segmentation", add_segmentation(patient.volume, {"organ": sagittal}))
+    idle_driver.do("set_segmentation", add_segmentation(patient.volume, {"organ": sagittal}))
     assert loop.axis == 2
     assert indices(loop) == [12, 15]
-    driver.do("mark_empty", 0)
+    idle_driver.do("mark_empty", 0)
     assert loop.settings.axis == 2
     loop.axis = 0
     assert loop.settings.empty_slices == [], "a mark means nothing along another axis"
@@ -127,36 +100,93 @@ def test_the_axis_follows_the_drawing_until_it_is_settled(driver, loop, patient,
         loop.axis = 3
 
 
-def test_an_empty_segmentation_has_the_coarsest_axis(driver, patient, add_segmentation):
-    driver.do("set_volume", patient.volume)
-    assert driver.loop.axis == 0
-    driver.do("set_segmentation", add_segmentation(patient.volume, {"organ": np.zeros(SHAPE, bool)}))
-    assert driver.loop.axis == 0
-    assert driver.loop.annotated_slices() == []
+def test_an_empty_segmentation_has_the_coarsest_axis(idle_driver, patient, add_segmentation):
+    idle_driver.do("set_volume", patient.volume)
+    assert idle_driver.loop.axis == 0
+    idle_driver.do("set_segmentation", add_segmentation(patient.volume, {"organ": np.zeros(SHAPE, bool)}))
+    assert idle_driver.loop.axis == 0
+    assert idle_driver.loop.annotated_slices() == []
 
 
-def test_marks_go_with_their_nodes_but_a_restored_scene_keeps_them(driver, patient, add_volume):
-    loop = driver.loop
+def test_marks_go_with_their_nodes_but_a_restored_scene_keeps_them(idle_driver, patient, add_volume):
+    loop = idle_driver.loop
     loop.settings.axis, loop.settings.empty_slices = 0, [7]
-    patient.open_in(driver)
+    patient.open_in(idle_driver)
     assert loop.settings.empty_slices == [7]
-    driver.do("set_volume", add_volume(image_of(patient.truth), GEOMETRY, "other"))
+    idle_driver.do("set_volume", add_volume(image_of(patient.truth), GEOMETRY, "other"))
     assert loop.settings.empty_slices == []
 
 
-def test_painting_erasing_and_removing_segments_is_noticed(driver, loop, patient):
-    before = driver.changes
+def test_painting_erasing_and_removing_segments_is_noticed(idle_driver, loop, patient):
+    before = idle_driver.changes
     mask = patient.truth == 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         mask.astype(np.uint8), patient.segmentation, "segment1", patient.volume
     )
-    assert driver.changes > before
+    assert idle_driver.changes > before
     assert indices(loop) == list(range(SHAPE[0]))
     patient.segmentation.GetSegmentation().RemoveSegment("segment1")
     assert indices(loop) == list(ANNOTATED)
     patient.segmentation.GetSegmentation().RemoveAllSegments()
     assert indices(loop) == []
     assert not loop.availability("train").allowed
+
+
+def a_surface(patient):
+    segmentation = patient.segmentation.GetSegmentation()
+    segmentation.CreateRepresentation("Closed surface")
+    segmentation.SetSourceRepresentationName("Closed surface")
+
+
+def a_color_image(patient):
+    image = vtk.vtkImageData()
+    image.SetDimensions(4, 4, 4)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
+    patient.volume.SetAndObserveImageData(image)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (a_surface, "is stored as closed surface"),
+        (a_color_image, "has 3 values in each voxel"),
+        (lambda patient: patient.volume.SetAndObserveImageData(None), "holds no image"),
+        (lambda patient: [patient.segmentation.GetSegmentation().AddEmptySegment() for _ in range(254)], "has 256 seg"),
+    ],
+    ids=["surface", "color", "no image", "too many segments"],
+)
+def test_nodes_that_cannot_be_read_are_a_reason_not_a_crash(idle_driver, loop, patient, spoil, sentence):
+    spoil(patient)
+    assert loop.annotated_slices() == []
+    assert loop.axis in (0, 1, 2)
+    for action in ("train", "export"):
+        (reason,) = loop.availability(action).reasons
+        assert sentence in reason
+    with pytest.raises(InputError, match=sentence):
+        idle_driver.do("train")
+    assert loop.state is State.IDLE
+
+
+def test_the_drawing_is_looked_at_once(loop, patient):
+    loop.annotated_slices()
+    looked_at = loop.user._drawing
+    for action in ACTIONS:
+        loop.availability(action)
+    loop.annotated_slices()
+    assert loop.user._drawing is looked_at
+    patient.segmentation.GetSegmentation().RemoveSegment("segment1")
+    loop.annotated_slices()
+    assert loop.user._drawing is not looked_at
+
+
+def test_a_moved_volume_is_noticed(loop, patient, scene):
+    assert indices(loop) == list(ANNOTATED)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    patient.volume.SetAndObserveTransformNodeID(transform.GetID())
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(2, 3, -GEOMETRY.spacing[2])
+    transform.SetMatrixTransformToParent(matrix)
+    assert indices(loop) == [k + 1 for k in ANNOTATED]
 
 
 # What may be done
@@ -230,95 +260,27 @@ def erase(patient):
 
 
 @pytest.mark.parametrize("situation", AVAILABILITY)
-def test_every_reason_why_not_is_listed(driver, patient, situation):
+def test_every_reason_why_not_is_listed(idle_driver, patient, situation):
     prepare, expected = AVAILABILITY[situation]
-    prepare(driver, patient)
+    prepare(idle_driver, patient)
     for action, reasons in expected.items():
-        found = driver.loop.availability(action)
+        found = idle_driver.loop.availability(action)
         assert list(found.reasons) == reasons, action
         assert found.allowed == (not reasons)
-    driver.loop.state = State.IDLE
+    idle_driver.loop.state = State.IDLE
 
 
 @pytest.mark.parametrize("action", [name for name in ACTIONS if name not in ("stop", "suggest_next")])
-def test_what_is_not_available_is_refused_with_the_same_words(driver, action):
+def test_what_is_not_available_is_refused_with_the_same_words(idle_driver, action):
     arguments = {"accept_slice": [3], "save_model": ["model.safetensors"], "export": ["folder"]}.get(action, [])
     with pytest.raises(InputError) as caught:
-        driver.do(action, *arguments)
-    assert str(caught.value) == " ".join(driver.loop.availability(action).reasons)
+        idle_driver.do(action, *arguments)
+    assert str(caught.value) == " ".join(idle_driver.loop.availability(action).reasons)
 
 
-def test_an_action_that_does_not_exist_is_our_fault(driver):
+def test_an_action_that_does_not_exist_is_our_fault(idle_driver):
     with pytest.raises(KeyError):
-        driver.loop.availability("fly")
-
-
-# Accepting
-
-
-def test_accepting_one_slice_leaves_every_other_voxel(driver, loop, patient):
-    before = mrml.class_array(patient.segmentation, patient.volume)
-    with_result(loop, patient)
-    driver.do("accept_slice", 3)
-    after = mrml.class_array(patient.segmentation, patient.volume)
-    before[3] = patient.truth[3]
-    np.testing.assert_array_equal(after, before)
-    driver.do("undo")
-    assert patient.is_untouched()
-    assert not loop.availability("undo").allowed
-
-
-def test_accepting_nothing_on_a_slice_makes_it_an_empty_one(driver, loop, patient):
-    with_result(loop, patient)
-    loop.result.labels[0] = 0
-    driver.do("exclude", 4)
-    marks = loop.settings.empty_slices, loop.settings.excluded_slices
-    driver.do("accept_all")
-    assert loop.settings.empty_slices == [0]
-    assert loop.settings.excluded_slices == [], "an excluded slice was replaced, so it counts from now on"
-    driver.do("undo")
-    assert (loop.settings.empty_slices, loop.settings.excluded_slices) == marks
-
-
-def test_drawing_after_accepting_is_never_undone_by_accident(driver, loop, patient):
-    with_result(loop, patient)
-    driver.do("accept_slice", 3)
-    patient.segmentation.CreateClosedSurfaceRepresentation()
-    patient.segmentation.GetSegmentation().GetSegment("segment1").SetName("renamed")
-    assert loop.availability("undo").allowed, "no voxel has changed"
-    mask = mrml.class_array(patient.segmentation, patient.volume) == 1
-    mask[0, 5:9, 5:9] = True
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        mask.astype(np.uint8), patient.segmentation, "segment1", patient.volume
-    )
-    assert loop.availability("undo").reasons == (
-        "The segmentation was changed after accepting: undo that change first.",
-    )
-    with pytest.raises(InputError, match="changed after accepting"):
-        driver.do("undo")
-    np.testing.assert_array_equal(mrml.class_array(patient.segmentation, patient.volume)[0, 5:9, 5:9], 1)
-
-
-def test_a_segment_that_is_gone_is_left_out_and_named(driver, loop, patient):
-    with_result(loop, patient)
-    patient.segmentation.GetSegmentation().RemoveSegment("segment2")
-    driver.do("accept_slice", 3)
-    after = mrml.class_array(patient.segmentation, patient.volume)
-    np.testing.assert_array_equal(after[3], patient.truth[3] == 1)
-    assert loop.messages == ["'Name of segment2' was left out: there is no such segment any more."]
-
-
-def test_an_editors_history_can_be_shared(scene, patient):
-    history = slicer.vtkSegmentationHistory()
-    history.SetSegmentation(patient.segmentation.GetSegmentation())
-    driver = Driver(scene, history=history)
-    patient.open_in(driver)
-    with_result(driver.loop, patient)
-    driver.do("accept_all")
-    assert history.IsRestorePreviousStateAvailable()
-    driver.do("undo")
-    assert patient.is_untouched()
-    driver.end()
+        idle_driver.loop.availability("fly")
 
 
 # The rest
@@ -335,7 +297,7 @@ def test_export_uses_the_settings(loop, tmp_path):
     assert [path.name for path in loop.export()] == ["heart drawn.nrrd"]
 
 
-def test_a_handler_that_polls_again_does_no_harm(driver, loop):
+def test_a_handler_that_polls_again_does_no_harm(idle_driver, loop):
     depth = []
 
     def poll_again(*_):
@@ -347,7 +309,7 @@ def test_a_handler_that_polls_again_does_no_harm(driver, loop):
     loop.worker.submit(lambda: "done", poll_again, poll_again)
     seen = []
     loop.worker.submit(lambda: "done", seen.append, seen.append)
-    driver.poll_until(lambda: seen)
+    idle_driver.poll_until(lambda: seen)
     assert seen == ["done"]
 
 

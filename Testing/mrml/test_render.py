@@ -1,22 +1,15 @@
 """Pictures in 3-D, and a sentence instead where nothing can be drawn."""
 
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from mrml_cases import GEOMETRIES, SURFACE, masks_of, some_labels, some_segments
+from mrml_cases import NO_OPENGL, SURFACE, masks_of
 
 from sslseg.errors import InputError, OutputError
 from sslseg.geometry import Geometry
-from sslseg.labelmap_io import write_labels
-from sslseg.volume import write_array
 from SSLSegmentLib import mrml, render
-
-NO_OPENGL = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkXOpenGLRenderWindow", "DISPLAY": ""}
-"""With this VTK's first render ends the process on Linux, as it does without libEGL and OSMesa."""
 
 
 def load_only(*present):
@@ -63,44 +56,6 @@ def drawing():
     reason = render.rendering_available()
     if reason:
         pytest.skip(reason)
-
-
-@pytest.fixture
-def files(tmp_path):
-    """A volume and a segmentation of it."""
-    geometry = GEOMETRIES["oblique"]
-    write_array(np.arange(720, dtype=np.int16).reshape(geometry.shape), geometry, tmp_path / "Bild é.nrrd")
-    write_labels(some_labels(geometry.shape), geometry, some_segments(), tmp_path / "Etiketten.seg.nrrd")
-    return tmp_path / "Bild é.nrrd", tmp_path / "Etiketten.seg.nrrd"
-
-
-def run(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-X", "utf8", "-m", "SSLSegmentLib.render", *map(str, arguments)],
-        env=os.environ | environment, capture_output=True, encoding="utf-8", check=False, timeout=120,
-    )  # fmt: skip
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is always a window system")
-def test_command_without_opengl_says_so_and_succeeds(files, tmp_path):
-    done = run(*files, "-o", tmp_path / "x.png", **NO_OPENGL)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("\n") == 1
-    assert "install the Debian packages libegl1" in done.stdout
-    assert not (tmp_path / "x.png").exists()
-
-
-def test_command_draws_quietly(drawing, files, tmp_path):  # noqa: ARG001 - drawing skips where it cannot be tried
-    target = tmp_path / "Bild 1 é.png"
-    done = run(*files, "-o", target)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{target}\n", "")
-    assert read(target).shape == (900, 900, 3)
-
-
-def test_command_with_bad_input_says_what_is_wrong(drawing, files, tmp_path):  # noqa: ARG001
-    done = run(files[0], tmp_path / "missing.seg.nrrd", "-o", tmp_path / "x.png")
-    assert done.returncode == 2
-    assert done.stderr.strip() == f"{tmp_path / 'missing.seg.nrrd'} does not exist: check the path."
 
 
 def read(path):

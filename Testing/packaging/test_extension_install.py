@@ -16,8 +16,8 @@ MODULE_FOLDER = Path("lib", "Slicer-5.12", "qt-scripted-modules")
 """Where Slicer keeps scripted modules, below the folder of the build as well as of the installation."""
 
 TORCH_FREE = (
-    "annotation", "dicom_series", "errors", "files", "geometry", "itk_io", "labelmap_io", "progress", "protocol",
-    "settings", "volume",
+    "annotation", "cli", "console", "dicom_series", "errors", "files", "geometry", "itk_io", "labelmap_io", "progress",
+    "protocol", "settings", "volume",
 )  # fmt: skip
 """What the Slicer side may use of the core."""
 

@@ -11,6 +11,7 @@ from sslseg.cli import cli
 from sslseg.geometry import Geometry
 from sslseg.labelmap_io import read_dense_labels, write_labels
 from sslseg.volume import Volume, write_volume
+from SSLSegmentLib import convert, headless
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,6 +44,13 @@ def test_option_table_is_true():
     table = README[README.index("| option |") : README.index("**Images**")]
     explained = set(re.findall(r"^\| `(--[a-z-]+)", table, re.MULTILINE))
     assert explained == {name for name in options_of("segment") if name.startswith("--")} - {"--out", "--debug"}
+
+
+@pytest.mark.parametrize("module", [headless, convert], ids=lambda module: module.__name__)
+def test_usage_of_the_slicer_side_is_understood(module):
+    usage = re.search(rf"^python -m {module.__name__} (.+)$", README, re.MULTILINE).group(1)
+    options = module.command.make_context(module.__name__, usage.split()).params
+    assert "stl" in options["formats"]
 
 
 def test_python_example_runs(tmp_path, monkeypatch):

@@ -52,8 +52,10 @@ class BackboneConfig:
         """
         try:
             config = cls(tuple(int(w) for w in values["widths"]), int(values["in_channels"]), int(values["groups"]))
-            fits = len(config.widths) > 1 and all(w % config.groups == 0 for w in config.widths)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            numbers = (*config.widths, config.in_channels, config.groups)
+            fits = len(config.widths) > 1 and min(numbers) > 0 and config.in_channels % 2 == 1
+            fits = fits and all(w % config.groups == 0 for w in config.widths)
+        except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
             raise CheckpointError(f"{path} does not fit: its backbone {values!r} is not a U-Net of SSLSegment.")
@@ -62,7 +64,7 @@ class BackboneConfig:
 
 BACKBONES: Mapping[str, tuple[int, ...]] = {
     "tiny": (8, 16, 32),
-    "small": (16, 32, 64, 96, 128),
+    "small": (24, 48, 96, 128),
     "base": (32, 64, 128, 256, 384),
     "large": (64, 128, 256, 512, 1024, 2048),
 }

@@ -88,14 +88,17 @@ class _Interrupt:
 
     def __init__(self) -> None:
         self._presses = 0
-        self._asked = False
+        self._asked = self._told = False
 
     def asked(self) -> bool:
-        """Whether the running job is to stop."""
+        """Whether the running job is to stop. Tells the user so the first time."""
+        if self._asked and not self._told:
+            self._told = True
+            sys.stderr.write("Stopping; Ctrl-C again aborts.\n")
         return self._asked
 
     def __enter__(self) -> None:
-        self._asked = False
+        self._asked = self._told = False
         self._mine = threading.current_thread() is threading.main_thread()  # others cannot take signals
         if self._mine:
             self._before = signal.signal(signal.SIGINT, self._pressed)
@@ -108,8 +111,7 @@ class _Interrupt:
         self._presses += 1
         if self._presses > 1:
             raise KeyboardInterrupt
-        self._asked = True
-        sys.stderr.write("Stopping at the next step; Ctrl-C again aborts.\n")
+        self._asked = True  # nothing is written here: the signal may have come in the middle of writing
 
 
 class _Stages:

@@ -14,14 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import torch
 
+from sslseg.annotation import Annotation
 from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork
-from sslseg.device import resolve_device, seeded
+from sslseg.device import MemoryGuard, resolve_device, seeded
 from sslseg.errors import InputError
 from sslseg.model import Model, load_backbone, model_header
 from sslseg.presets import PRESETS
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
-from sslseg.sampling import Case, PatchSampler, prepare
+from sslseg.sampling import Case, PatchSampler, check_fits, prepare
 from sslseg.settings import AUTO_WEIGHTS, NO_WEIGHTS, Settings
 from sslseg.trainer import Trainer
 
@@ -29,6 +32,8 @@ __all__ = ["Case", "FinetuneResult", "finetune"]
 
 CONTEXT_CHANNELS = 3
 """Channels of a network from scratch: the slice and one neighbour on each side."""
+
+_LEAST_SHARE = 1e-3  # of a class that is not annotated yet
 
 
 @dataclass
@@ -67,7 +72,7 @@ def finetune(
         cases: volumes with at least one annotated slice each, all with the same segments.
         settings: preset, device, seed, time limit and weights.
         on_progress: called at every step and stage.
-        should_stop: asked before every step; True ends the training with the best model so far.
+        should_stop: asked before every step, also while preparing; True ends the training with the best model so far.
 
     Raises:
         InputError: nothing is annotated, the cases disagree about the segments, or the device is not there.
@@ -79,21 +84,30 @@ def finetune(
     _check(cases)
     device = resolve_device(settings.device)
     on_progress(Progress("preparing", device=str(device)))
+    messages: list[str] = []
+    deadline = started + settings.time_limit_s if settings.time_limit_s else None
+
+    def is_over() -> bool:
+        return should_stop() or (deadline is not None and time.monotonic() >= deadline)
+
     with seeded(settings.seed) as generator:
         network, header = _network(cases, settings)
         preset = PRESETS[settings.preset]
-        prepared = prepare(cases, header["max_pixels"], header["spacing_mm"], device)
+        # Nothing is computed in batches here, so that a lack of memory leads to the CPU at once.
+        guard = MemoryGuard(device, 1, messages.append)
+        prepared = guard.run(
+            lambda where, _: prepare(cases, header["max_pixels"], header["spacing_mm"], where, should_stop=is_over)
+        )
         config = network.backbone.config
         sampler = PatchSampler(
             prepared, channels=config.in_channels, patch=preset.patch, stride=config.stride, generator=generator
         )
-        deadline = started + settings.time_limit_s if settings.time_limit_s else None
         trainer = Trainer(
             network,
             sampler=sampler,
             cases=prepared,
             preset=preset,
-            device=device,
+            device=guard.device,
             on_progress=on_progress,
             should_stop=should_stop,
             deadline=deadline,
@@ -106,7 +120,7 @@ def finetune(
         steps=trainer.step,
         seconds=time.monotonic() - started,
         device=str(trainer.device),
-        messages=trainer.messages,
+        messages=messages + trainer.messages,
         history=trainer.history,
     )
 
@@ -114,7 +128,7 @@ def finetune(
 def resolve_weights(weights: str) -> Path | None:
     """The file that ``Settings.weights`` stands for; None for random weights.
 
-    "auto" takes the default weights beside the package and falls back to random ones where none are installed.
+    No weights ship with this version, so that "auto" stands for random ones too.
     """
     if weights in (NO_WEIGHTS, AUTO_WEIGHTS):
         return None
@@ -135,6 +149,7 @@ def _network(cases: Sequence[Case], settings: Settings) -> tuple[SegmentationNet
         network = SegmentationNetwork(backbone.config, annotation.n_classes)
         network.backbone.load_state_dict(backbone.state_dict())
         origin, spacing_mm, licence = pretrained["method"], pretrained["spacing_mm"], pretrained["licence"]
+    _start_at_class_shares(network.head, [case.annotation for case in cases])
     header = model_header(
         network.backbone.config,
         annotation.segments,
@@ -147,15 +162,23 @@ def _network(cases: Sequence[Case], settings: Settings) -> tuple[SegmentationNet
     return network, header
 
 
+def _start_at_class_shares(head: torch.nn.Conv2d, annotations: Sequence[Annotation]) -> None:
+    """Let the untrained head predict the share of each class, after Lin et al., Focal Loss (ICCV 2017), section 3.3.
+
+    Otherwise the first steps go into learning that most pixels are background.
+    """
+    known = np.concatenate([annotation.labels[annotation.known] for annotation in annotations])
+    shares = np.bincount(known, minlength=head.out_channels) / known.size
+    head.bias = torch.nn.Parameter(torch.from_numpy(np.log(shares + _LEAST_SHARE)).float())
+
+
 def _check(cases: Sequence[Case]) -> None:
     if not cases:
         raise InputError("There is nothing to train on: give at least one volume with annotated slices.")
     names = [segment.name for segment in cases[0].annotation.segments]
     for case in cases:
         case.annotation.require_annotated(f"The annotation of {case.volume.name}")
-        difference = case.volume.geometry.difference(case.annotation.geometry)
-        if difference:
-            raise InputError(f"The annotation of {case.volume.name} does not fit it: {difference}.")
+        check_fits(case.annotation, case.volume)
         if [segment.name for segment in case.annotation.segments] != names:
             raise InputError(
                 f"{case.volume.name} has other segments than {cases[0].volume.name}: use the same names everywhere."

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from sslseg.annotation import IGNORE, Annotation, Segment, slice_index
-from sslseg.device import MemoryGuard, autocast, resolve_device
+from sslseg.annotation import Annotation, Segment, slice_index
+from sslseg.device import MemoryGuard, autocast, move, resolve_device
 from sslseg.errors import InputError
 from sslseg.geometry import Geometry
 from sslseg.model import Model
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
 from sslseg.propagate import Propagation, propagate_annotation
+from sslseg.sampling import check_fits
 from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 from sslseg.volume import Volume
 
@@ -34,7 +35,7 @@ class Prediction:
             where annotated.
         geometry: the grid of both.
         segments: the foreground classes, in class order.
-        stopped: "schedule", or "request": then slices that were not reached are background.
+        stopped: "schedule", or "request": then slices that were not reached are background where not annotated.
         seconds: time it took.
         device: where it ran at last.
         messages: sentences the user must see.
@@ -72,7 +73,7 @@ def predict(  # noqa: PLR0913 - a job is a function of plain arguments
         axis: array axis of the slices; None = that of the training.
         device: see :func:`sslseg.device.resolve_device`.
         on_progress: called for each batch of slices.
-        should_stop: asked before each batch.
+        should_stop: asked before each batch, and while labels are propagated.
 
     Raises:
         InputError: the annotation does not fit the volume or the model.
@@ -83,13 +84,17 @@ def predict(  # noqa: PLR0913 - a job is a function of plain arguments
     _check(model, volume, annotation)
     messages: list[str] = []
     target = resolve_device(device)
-    guard = MemoryGuard(target, _BATCH[target.type], messages.append)
     on_progress(Progress("predicting", device=str(target)))
     shape = volume.array.shape
     result = Prediction(
         np.zeros(shape, np.uint8), np.zeros(shape, np.float32), volume.geometry, model.segments, messages=messages
     )
-    source = guard.run(lambda where, _: _Source(model, volume, annotation, axis, where))
+    # What is kept of the whole volume is not computed in batches: a lack of memory leads to the CPU at once.
+    whole = MemoryGuard(target, 1, messages.append)
+    source = whole.run(
+        lambda where, _: _Source(model, volume, annotation, axis=axis, device=where, should_stop=should_stop)
+    )
+    guard = MemoryGuard(whole.device, _BATCH[whole.device.type], messages.append)
     done = 0
     while done < shape[axis]:
         if should_stop():
@@ -103,36 +108,49 @@ def predict(  # noqa: PLR0913 - a job is a function of plain arguments
         spent = time.monotonic() - started
         eta = spent / done * (shape[axis] - done)
         on_progress(Progress("predicting", done, shape[axis], eta_s=eta, device=str(guard.device)))
+    if annotation is not None:
+        np.copyto(result.labels, annotation.labels, where=annotation.known)
+        result.uncertainty[annotation.known] = 0
     result.seconds, result.device = time.monotonic() - started, str(guard.device)
     return result
 
 
 class _Source:
-    """Gives classes and uncertainty of slices: network, propagated labels and annotation in one."""
+    """Gives classes and uncertainty of slices: network and propagated labels in one."""
 
-    def __init__(
-        self, model: Model, volume: Volume, annotation: Annotation | None, axis: int, device: torch.device
+    def __init__(  # noqa: PLR0913 - what is segmented, with what, and where
+        self,
+        model: Model,
+        volume: Volume,
+        annotation: Annotation | None,
+        *,
+        axis: int,
+        device: torch.device,
+        should_stop: ShouldStop,
     ) -> None:
         native, spacing = plane_of(volume, axis)
         grid = InPlaneGrid.fit(
             native, spacing, max_pixels=model.header["max_pixels"], model_spacing_mm=model.header["spacing_mm"]
         )
         self.device = device
-        self.network = model.network.to(device).eval()
+        self.network = move(model.network, device).eval()
         self.stack = SliceStack.from_volume(volume, axis, grid, device)
-        self.annotation = annotation
         self.prior: Propagation | None = None
         if annotation is not None and bool(annotation.known.any()):
             labels = torch.from_numpy(take_slices(annotation.labels, range(len(self.stack)), axis))
             self.prior = propagate_annotation(
-                self.stack, labels, annotation.n_classes, volume.geometry.stack_spacing(axis)
+                self.stack,
+                labels,
+                annotation.n_classes,
+                volume.geometry.stack_spacing(axis),
+                should_stop=should_stop,
             )
 
     def to(self, device: torch.device) -> _Source:
         """This source on another device; nothing happens where it is there already."""
         if device != self.device:
             self.device = device
-            self.network.to(device)
+            move(self.network, device)
             self.stack = self.stack.to(device)
             if self.prior is not None:
                 self.prior = self.prior.to(device)
@@ -152,25 +170,18 @@ class _Source:
                 F.interpolate(maps[start:stop], size=size, mode="bilinear", align_corners=False)
                 for maps in (self.prior.probabilities, self.prior.weight)
             )
-            probabilities = torch.lerp(probabilities, carried, _LEAST_TRUST + (1 - _LEAST_TRUST) * weight)
+            trust = (_LEAST_TRUST + (1 - _LEAST_TRUST) * weight) * (weight > 0)  # none where no label arrived
+            probabilities = torch.lerp(probabilities, carried, trust)
         probabilities = self.stack.grid.to_native(probabilities)
         classes = probabilities.argmax(1).to(torch.uint8)
         entropy = torch.special.entr(probabilities).sum(1) / math.log(probabilities.shape[1])
-        return self._keep_annotated(start, classes.cpu().numpy(), entropy.clamp(0, 1).cpu().numpy())
-
-    def _keep_annotated(self, start: int, classes: np.ndarray, entropy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.annotation is None:
-            return classes, entropy
-        own = take_slices(self.annotation.labels, range(start, start + len(classes)), self.stack.axis)
-        return np.where(own == IGNORE, classes, own), np.where(own == IGNORE, entropy, np.float32(0))
+        return classes.cpu().numpy(), entropy.clamp(0, 1).cpu().numpy()
 
 
 def _check(model: Model, volume: Volume, annotation: Annotation | None) -> None:
     if annotation is None:
         return
-    difference = volume.geometry.difference(annotation.geometry)
-    if difference:
-        raise InputError(f"The annotation of {volume.name} does not fit it: {difference}.")
+    check_fits(annotation, volume)
     wanted, found = ([s.name for s in segments] for segments in (model.segments, annotation.segments))
     if wanted != found:
         raise InputError(

@@ -26,8 +26,8 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(max_pixels=160, patch=80, batch=4, steps=60, probe_steps=40),
-    "balanced": Preset(max_pixels=224, patch=112, batch=4, steps=150, probe_steps=80),
+    "fast": Preset(max_pixels=128, patch=64, batch=4, steps=100, probe_steps=40),
+    "balanced": Preset(max_pixels=192, patch=96, batch=4, steps=200, probe_steps=80),
     "accurate": Preset(max_pixels=320, patch=160, batch=8, steps=600, probe_steps=150),
 }
 """By the name in :class:`sslseg.settings.Settings`."""

@@ -163,9 +163,17 @@ class _Hop:
         self.should_stop = should_stop
 
     def __call__(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
-        """Move ``mass`` (pairs, classes, rows, columns), class probabilities times certainty, from origin to target."""
-        parts = [slice(first, first + _PAIRS) for first in range(0, len(origin), _PAIRS)]
-        return torch.cat([self._move(origin[part], target[part], mass[part]) for part in parts])
+        """Move ``mass`` (pairs, classes, rows, columns), class probabilities times certainty, from origin to target.
+
+        Nothing arrives any more once a stop is requested.
+        """
+        moved = torch.zeros_like(mass)
+        for first in range(0, len(origin), _PAIRS):
+            if self.should_stop():
+                break
+            part = slice(first, first + _PAIRS)
+            moved[part] = self._move(origin[part], target[part], mass[part])
+        return moved
 
     def _move(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
         here = self.features(target)
@@ -191,8 +199,6 @@ def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> tor
         return mass
     annotated = mass
     for _ in range(_FILL_HOPS):
-        if hop.should_stop():
-            break
         mass = torch.where(known, annotated, hop([index], [index], mass))
     return mass
 
@@ -209,7 +215,7 @@ def _chains(
     mass = {walk: filled[walk[0]] for walk in walks}
     for distance in range(1, n_slices):
         walks = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
-        if not walks or hop.should_stop():
+        if not walks:
             return
         targets = [s + step * distance for s, step in walks]
         origins = [t - step for t, (_, step) in zip(targets, walks, strict=True)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from sslseg.backbone import SegmentationNetwork
-from sslseg.device import MemoryGuard, autocast
+from sslseg.device import MemoryGuard, autocast, move
 from sslseg.errors import TrainingError
 from sslseg.losses.partial import PartialDiceCELoss, weighted_soft_cross_entropy
 from sslseg.metrics import dice_per_class, mean_dice
@@ -18,11 +18,11 @@ from sslseg.presets import Preset
 from sslseg.progress import OnProgress, Progress, ShouldStop
 from sslseg.sampling import Patches, PatchSampler, PreparedCase
 
-_RATE_SCRATCH = 3e-3
+_RATE_SCRATCH = 1e-3
 _RATE_HEAD = 5e-3
 _RATE_BACKBONE = 1e-3
 _LAYER_DECAY = 0.7  # each level towards the input learns at this share of the rate of the one after it
-_WARM_UP_STEPS = 10
+_WARM_UP_STEPS = 3
 _EMA_LONGEST = 0.97
 _GRADIENT_NORM = 5.0
 _PROPAGATED_WEIGHT = 2.0
@@ -50,7 +50,7 @@ class Trainer:
         should_stop: ShouldStop,
         deadline: float | None,
     ) -> None:
-        self.network = network.to(device)
+        self.network = move(network, device)
         self.step = 0
         self.messages: list[str] = []
         self.history: list[Progress] = []
@@ -73,7 +73,7 @@ class Trainer:
 
     def best_network(self) -> SegmentationNetwork:
         """The moving average of the weights, on the CPU."""
-        return self._average.to("cpu").eval()
+        return move(self._average, torch.device("cpu")).eval()
 
     def run(self, probe_steps: int) -> str:
         """Train to the end of the schedule, the deadline or a request; says which: see ``FinetuneResult.stopped``."""
@@ -107,7 +107,11 @@ class Trainer:
         return "schedule"
 
     def _optimise(self, optimiser: torch.optim.Optimizer) -> float:
-        """One step on one batch; returns its loss. The batch is computed in parts where memory asks for it."""
+        """One step on one batch; returns its loss.
+
+        Where memory asks for it the batch is computed in parts, whose losses are averaged. That of the propagated
+        labels stays the same; the Dice and the mean over annotated pixels are then taken over each part.
+        """
         patches = self._sampler.annotated(self._preset.batch), self._sampler.propagated(self._preset.batch // 2)
 
         def work(device: torch.device, at_once: int) -> float:
@@ -116,9 +120,9 @@ class Trainer:
             return sum(self._backward(part, at_once, device) for part in patches if part is not None)
 
         loss = self._guard.run(work)
-        if not math.isfinite(loss):
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_NORM)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError("Training stopped because the loss became NaN: check the image for extreme values.")
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_NORM)
         optimiser.step()
         return loss
 
@@ -159,7 +163,7 @@ class Trainer:
     def _move_to(self, device: torch.device, optimiser: torch.optim.Optimizer) -> None:
         if next(self.network.parameters()).device == device:
             return
-        self.network.to(device)
+        move(self.network, device)
         self._average.to(device)
         for case in self._cases:
             case.to(device)

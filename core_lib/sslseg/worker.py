@@ -160,7 +160,8 @@ class Worker:
     @staticmethod
     def _end(code: int) -> NoReturn:
         """End the whole process from any thread, even while another one is deep inside torch."""
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # nobody reads the log any more
+            sys.stderr.flush()
         os._exit(code)
 
 

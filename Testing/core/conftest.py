@@ -1,0 +1,24 @@
+"""What the tests of the core share."""
+
+import importlib
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_every_time():
+    """Random tensors of a test are the same in every run; torch is not loaded for tests without it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def tiny_training(monkeypatch):
+    """The preset "fast" takes a fraction of a second, on the smallest backbone. Gives the preset."""
+    # Imported here: most tests of this folder do without torch, which takes seconds to load.
+    backbone, presets = (importlib.import_module(f"sslseg.{name}") for name in ("backbone", "presets"))
+    tiny = presets.Preset(max_pixels=32, patch=16, batch=2, steps=4, probe_steps=3)
+    monkeypatch.setitem(backbone.BACKBONES, "small", backbone.BACKBONES["tiny"])
+    monkeypatch.setitem(presets.PRESETS, "fast", tiny)
+    return tiny
