@@ -98,20 +98,13 @@ class PretrainNetwork(nn.Module):
             total, terms = self.image_loss(*embeddings, views.domains, self.groups[views.domains])
             loss = loss + total
         if self.dense_weight:
-            first, second = (self._decode(encoded).float() for encoded in levels)
+            first, second = (self.backbone.decode(encoded).float() for encoded in levels)
             pixels = (take_pixels(features, views.positions) for features in (views.transform.warp(first), second))
             embeddings = [self.projector(vectors) for vectors in pixels]
             dense = self.pixel_loss(*embeddings)
             loss = loss + self.dense_weight * dense
             terms = {**terms, "pixel": dense.detach()}
         return Outcome(loss, embeddings[0].detach(), embeddings[1].detach(), terms)
-
-    def _decode(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """The rest of the forward pass of the backbone: images are encoded once for both kinds of loss."""
-        features = levels[-1]
-        for block, skip in zip(self.backbone.decoder, reversed(levels[:-1]), strict=True):
-            features = block(features, skip)
-        return features
 
 
 def _head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from sslseg.augment import SpatialTransform
+from sslseg.augment import SpatialTransform, blur
 from sslseg.slice_store import SliceStore
 
 _SMALLEST_PATCH = 0.75  # of the side of a view: finer than that would only be enlarged
@@ -92,7 +92,7 @@ def change_view(images: torch.Tensor, generator: torch.Generator, noise: torch.G
 
     white = torch.randn(images.shape, generator=noise, device=images.device)
     changed = images + white * draw(0, _NOISE_STD) * some(_NOISE_SHARE)
-    changed = torch.where(some(_BLUR_SHARE), _blur(changed, draw(0, _BLUR_PX)), changed)
+    changed = torch.where(some(_BLUR_SHARE), blur(changed, draw(0, _BLUR_PX)), changed)
     low, high = changed.amin((2, 3), keepdim=True), changed.amax((2, 3), keepdim=True)
     changed = (changed - low) / (high - low).clamp_min(1e-6)
     exponent = torch.where(some(_GAMMA_SHARE), draw(-_LOG_GAMMA, _LOG_GAMMA), torch.zeros_like(low)).exp()
@@ -160,14 +160,3 @@ def _bias_field(n: int, size: tuple[int, int], some: torch.Tensor, generator: to
     weights = (torch.rand((n, len(powers)), generator=generator) * 2 - 1) * _BIAS
     field = torch.einsum("np,prc->nrc", weights, terms)[:, None].to(some.device)
     return (field * some).exp()
-
-
-def _blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """Separable Gaussian blur with its own ``sigma`` (n, 1, 1, 1) in pixels for each image."""
-    n, _, rows, columns = images.shape
-    offset = torch.arange(-3, 4, device=images.device)
-    kernel = torch.exp(-offset.square() / (2 * sigma.reshape(n, 1).clamp_min(1e-3).square()))
-    kernel = (kernel / kernel.sum(1, keepdim=True))[:, None]
-    flat = F.pad(images.reshape(1, n, rows, columns), (3, 3, 3, 3), mode="replicate")
-    flat = F.conv2d(F.conv2d(flat, kernel[:, :, None, :], groups=n), kernel[:, :, :, None], groups=n)
-    return flat.reshape(n, 1, rows, columns)
