@@ -2,7 +2,7 @@
 # Needs make and Python 3.10 to 3.12 with venv; the rest is installed into .venv, pinned by constraints.txt.
 
 PYTHON ?= python3
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
