@@ -144,7 +144,7 @@ def change_intensities(images: torch.Tensor, limits: IntensityChange, generator:
     field = torch.randn((n, 1, 4, 4), generator=generator) * limits.bias
     field = F.interpolate(field, size=(rows, columns), mode="bicubic", align_corners=True).exp().to(device)
     images = images * field * (1 + draw(limits.contrast)) + draw(limits.brightness)
-    images = _blur(images, draw(limits.blur_px).abs())
+    images = blur(images, draw(limits.blur_px).abs())
     noise = torch.randn(images.shape, generator=generator).to(device)
     return images + noise * draw(limits.noise).abs()
 
@@ -179,13 +179,14 @@ def _gamma(images: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
     return ((images - low) / extent).pow(exponent) * extent + low
 
 
-def _blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """Separable Gaussian blur with its own ``sigma`` (n, 1, 1, 1) in pixels for each image."""
+def blur(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Separable Gaussian blur with its own ``sigma`` (n, 1, 1, 1) in pixels, up to about 1.5, for each image."""
     n, channels, rows, columns = images.shape
-    offset = torch.arange(-2, 3, device=images.device)
+    reach = 3
+    offset = torch.arange(-reach, reach + 1, device=images.device)
     kernel = torch.exp(-offset.square() / (2 * sigma.reshape(n, 1).clamp_min(1e-3).square()))
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, dim=0)
-    flat = F.pad(images.reshape(1, n * channels, rows, columns), (2, 2, 2, 2), mode="replicate")
+    flat = F.pad(images.reshape(1, n * channels, rows, columns), (reach,) * 4, mode="replicate")
     flat = F.conv2d(flat, kernel[:, None, None, :], groups=n * channels)
     flat = F.conv2d(flat, kernel[:, None, :, None], groups=n * channels)
     return flat.reshape(n, channels, rows, columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -101,6 +101,13 @@ class UNet(nn.Module):
             levels.append(images)
         return levels
 
+    def decode(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Pixel features from what :meth:`encode` gave."""
+        features = levels[-1]
+        for block, skip in zip(self.decoder, reversed(levels[:-1]), strict=True):
+            features = block(features, skip)
+        return features
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Pixel features (n, widths[0], rows, columns) of images (n, in_channels, rows, columns) of any size.
 
@@ -109,10 +116,7 @@ class UNet(nn.Module):
         rows, columns = images.shape[-2:]
         stride = self.config.stride
         levels = self.encode(F.pad(images, (0, -columns % stride, 0, -rows % stride), mode="replicate"))
-        features = levels.pop()
-        for block in self.decoder:
-            features = block(features, levels.pop())
-        return features[..., :rows, :columns]
+        return self.decode(levels)[..., :rows, :columns]
 
     def _norm(self, channels: int) -> tuple[str, dict[str, int]]:
         return "group", {"num_groups": self.config.groups, "num_channels": channels}

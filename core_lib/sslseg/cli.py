@@ -1,4 +1,4 @@
-"""The command line: ``sslseg segment | finetune | predict | suggest | evaluate | info | demo | worker``.
+"""The command line: ``sslseg segment | finetune | predict | suggest | evaluate | pretrain | info | demo | worker``.
 
 Only the options are here, so that help comes at once; what the commands do is in :mod:`sslseg.cli_commands`, which
 imports torch. Exit codes: 0 done, 1 failed, 2 bad input.
@@ -22,6 +22,7 @@ import click
 
 from sslseg import __version__
 from sslseg.errors import SSLSegError
+from sslseg.pretrain_settings import BACKBONE_NAMES, DEFAULT_EPOCHS, METHODS
 from sslseg.settings import AUTO_WEIGHTS, NO_WEIGHTS, PRESETS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,6 +56,8 @@ class _Slices(click.ParamType):
 
 
 SLICES = _Slices()
+
+_GUESSED = (click.NoSuchOption, getattr(click.exceptions, "NoSuchCommand", click.NoSuchOption))  # one of newer releases
 
 
 def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -189,8 +192,44 @@ _command(
 )  # fmt: skip
 
 _command(
+    "pretrain",
+    click.option("--method", type=click.Choice(METHODS), required=True, help="What is learned from the images."),
+    click.option(
+        "--data", type=FILE, multiple=True, required=True, metavar="FOLDER|MANIFEST",
+        help="Where the images are; may be repeated. A manifest (.yaml, .json) lists data sets: name, path, modality, "
+        "anatomy, licence.",
+    ),
+    click.option("-o", "--out", type=FILE, required=True, help="The weights: a .safetensors file."),
+    click.option("--backbone", type=click.Choice(BACKBONE_NAMES), default="small", show_default=True),
+    click.option("--epochs", type=int, help=f"Passes over all slices; {DEFAULT_EPOCHS} where no limit is given."),
+    click.option("--steps", type=int, help="Optimisation steps, instead of epochs."),
+    click.option("--time-limit", type=float, metavar="SECONDS", help="End training then."),
+    click.option("--batch", type=int, default=16, show_default=True, help="Slices of a step, of all processes."),
+    click.option("--patch", type=int, default=128, show_default=True, help="Side of the views in pixels."),
+    click.option("--max-pixels", type=int, default=256, show_default=True, help="Limit of the longer side of slices."),
+    click.option("--spacing", type=float, metavar="MM", help="Pixel size; by default the finer one of each image."),
+    click.option("--rate", type=float, default=1e-3, show_default=True, help="Highest learning rate."),
+    click.option(
+        "--levels", type=(float, float, float, float), default=(1, 1, 1, 1), show_default=True,
+        metavar="IMAGE TASK GROUP PIXEL", help="Weights of the parts of the loss of hssl; 0 leaves one out.",
+    ),
+    _device,
+    click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same device: same result."),
+    click.option("--resume", is_flag=True, help="Go on with the run in the log folder."),
+    click.option("--log-dir", type=FILE, help="Folder of checkpoint and curves; OUT without its ending plus .run."),
+    click.option("--cache", type=FILE, help="Folder of prepared slices, for several runs; in the log folder."),
+    text="Learn from images without annotations.\n\n"
+    "Folders are searched for NRRD, NIfTI, MHA and DICOM; files named as label maps are left out. The weights are "
+    "for --weights of segment and finetune. Ctrl-C writes what was learned; --resume goes on. Under torchrun all "
+    "processes work together.",
+    module="sslseg.cli_pretrain",
+)  # fmt: skip
+
+_command(
     "info",
     click.argument("file", type=FILE),
+    click.option("--image", type=FILE, help="Draw what the weights or the model see in this image."),
+    click.option("--png", type=FILE, help="The picture of that: like pixels have like colours."),
     text="Say what a file holds.\n\nFILE is a model, pretrained weights, an image or a label file.",
     module="sslseg.cli_info",
 )
@@ -234,8 +273,8 @@ def call(command: click.Command, arguments: Sequence[str] | None, program: str) 
         return command.main(arguments, prog_name=program, standalone_mode=False) or 0
     except click.ClickException as error:
         where = f" (see '{error.ctx.command_path} --help')" if isinstance(error, click.UsageError) and error.ctx else ""
-        # What click adds to an unknown option, a guess, would be a second sentence.
-        message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+        # What click adds to an unknown option or command, a guess, would be a second sentence.
+        message = error.message if isinstance(error, _GUESSED) else error.format_message()
         sys.stderr.write(f"Error: {message.rstrip('.')}{where}.\n")
         return error.exit_code
     except click.exceptions.Exit as end:

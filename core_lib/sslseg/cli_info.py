@@ -11,9 +11,11 @@ import SimpleITK as sitk
 
 from sslseg.annotation import Annotation
 from sslseg.checkpoint import read_header
-from sslseg.cli_cases import structures
+from sslseg.cli_cases import check_outputs, structures
 from sslseg.console import Output
 from sslseg.errors import InputError
+from sslseg.feature_picture import draw_features
+from sslseg.files import check_writable
 from sslseg.geometry import Geometry
 from sslseg.labelmap_io import read_dense_labels
 from sslseg.volume import Volume, read_volume
@@ -22,7 +24,10 @@ _CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt")
 
 
 def run_info(output: Output, options: SimpleNamespace) -> None:
-    """Say what a file holds."""
+    """Say what a file holds, and draw its features of an image where asked for."""
+    if (options.image is None) != (options.png is None):
+        raise InputError("A picture of features needs both an image and a name: give --image and --png together.")
+    check_outputs([(options.png, (".png",))], [options.file, *([options.image] if options.image else [])])
     if options.file.name.lower().endswith(_CHECKPOINT_ENDINGS):
         header = read_header(options.file)
         facts, segments = {"kind": "model", **header}, header["classes"]
@@ -42,6 +47,11 @@ def run_info(output: Output, options: SimpleNamespace) -> None:
         columns = {"name": "Segment", "label_value": "Label value", "voxels": "Voxels", "volume_ml": "Volume (ml)"}
         present = [key for key in columns if key in segments[0]]
         output.table([columns[key] for key in present], [[_cell(row[key]) for key in present] for row in segments])
+    if options.image is not None:
+        check_writable(options.png)
+        draw_features(options.file, read_volume(options.image), options.png)
+        output.say(f"Wrote {options.png}.")
+        facts["png"] = options.png
     output.result(facts)
 
 

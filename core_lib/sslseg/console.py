@@ -162,7 +162,8 @@ def _bar(console: Console) -> Bar:
 def _figures(progress: Progress) -> str:
     loss = None if progress.loss is None else f"loss {progress.loss:.3f}"
     dice = None if progress.dice is None else f"Dice {progress.dice:.3f}"
-    return ", ".join(part for part in (loss, dice) if part)
+    speed = None if progress.images_per_s is None else f"{progress.images_per_s:.1f} images/s"
+    return ", ".join(part for part in (loss, dice, speed) if part)
 
 
 def duration(seconds: float) -> str:

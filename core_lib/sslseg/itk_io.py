@@ -61,12 +61,13 @@ def check_readable(path: Path) -> None:
         raise InputError(f"{path} is empty (0 bytes): copy or export it again.")
 
 
-def read_image(path: Path, *, multi_component: bool = False) -> sitk.Image:
+def read_image(path: Path, *, multi_component: bool = False, frames: bool = False) -> sitk.Image:
     """A 3-D image file as it is.
 
     Args:
         path: one of :data:`READ_ENDINGS`. A fourth axis of length 1 is dropped.
         multi_component: take several values per voxel too (the layers of a segmentation).
+        frames: keep the fourth axis of a 4-D file.
 
     Raises:
         InputError: not there, of another kind, 2-D, 4-D, RGB, incomplete or damaged.
@@ -80,10 +81,11 @@ def read_image(path: Path, *, multi_component: bool = False) -> sitk.Image:
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise InputError(f"{path} cannot be read: {_header_fault(error, ending)}.") from error
-        _check_kind(path, reader, multi_component)
+        _check_kind(path, reader, multi_component, frames)
         if ending in WRITE_ENDINGS:
             _check_integrity(path, ending, reader)
-        reader.SetExtractSize([*reader.GetSize()[:3], *(0 for _ in reader.GetSize()[3:])])
+        if not (frames and len(reader.GetSize()) == 4):
+            reader.SetExtractSize([*reader.GetSize()[:3], *(0 for _ in reader.GetSize()[3:])])
         try:
             return reader.Execute()
         except RuntimeError as error:
@@ -168,12 +170,12 @@ def _header_fault(error: RuntimeError, ending: str) -> str:
     return f"it is damaged or not a {ending} image, so copy or export it again"
 
 
-def _check_kind(path: Path, reader: sitk.ImageFileReader, multi_component: bool) -> None:
+def _check_kind(path: Path, reader: sitk.ImageFileReader, multi_component: bool, frames: bool) -> None:
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     if len(size) < 3:
         raise InputError(f"{path} is a 2-D image: give a 3-D volume.")
     volumes = math.prod(size[3:])
-    if volumes > 1:
+    if volumes > 1 and not (frames and len(size) == 4):
         raise InputError(f"{path} is {len(size)}-D with {volumes} volumes: extract the one to use into a 3-D file.")
     if components > 1 and not multi_component:
         raise InputError(f"{path} has {components} values per voxel (RGB or vector): give a scalar image.")

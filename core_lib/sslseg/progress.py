@@ -20,6 +20,7 @@ class Progress:
         eta_s: seconds to the end of the whole job, where it can be told.
         device: the device in use, "cpu" or for example "cuda:0".
         message: a sentence the user must see (batch halved, fell back to the CPU); empty as a rule.
+        images_per_s: slices a second, where that is of interest.
     """
 
     stage: str
@@ -30,6 +31,7 @@ class Progress:
     eta_s: float | None = None
     device: str = ""
     message: str = ""
+    images_per_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
