@@ -101,6 +101,7 @@ class TrainingJob:
         self._on_end = on_end
         self._outcome = Outcome()
         self._needs_volume = session.holds != inputs.volume_id
+        self._complete = False
         self._request: int | None = None
         self._cancelled: int | None = None
         self._finished = False
@@ -152,7 +153,9 @@ class TrainingJob:
         self._folder.mkdir(parents=True)
         if self._needs_volume:
             _save(self._inputs.array, self._folder / "volume.npy")
-        _save(self._inputs.annotation.labels, self._folder / "labels.npy")
+        annotation, axis = self._inputs.annotation, self._inputs.axis
+        self._complete = len(annotation.annotated_slices(axis)) == annotation.labels.shape[axis]
+        _save(annotation.labels, self._folder / "labels.npy")
 
     def _ask_to_train(self, _: None) -> None:
         if self._finished:
@@ -190,6 +193,9 @@ class TrainingJob:
         if reply["stopped"] == "request":
             outcome.stopped = "request"
             self._end(outcome)
+            return
+        if self._complete:  # no slice is left to suggest
+            self._suggested({})
             return
         request = {"do": "suggest", "output": reply["output"], "uncertainty": reply["uncertainty"]}
         self._request = self._ask({**request, **self._annotated()}, self._suggested, self._not_suggested)

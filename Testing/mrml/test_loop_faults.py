@@ -3,6 +3,7 @@
 import numpy as np
 import psutil
 import pytest
+from loop_driver import HIDDEN
 
 from sslseg.errors import SSLSegError
 from sslseg.geometry import Geometry
@@ -154,6 +155,16 @@ def test_a_prediction_without_a_suggestion_is_still_shown(new_driver, patient):
     assert driver.loop.messages == ["Nothing to suggest."]
     assert driver.loop.suggestions == []
     assert not driver.loop.result.labels.any()
+
+
+def test_no_suggestion_is_asked_for_where_every_slice_is_annotated(new_driver, patient):
+    driver = new_driver(ANSWERING.replace("PREDICT", GOOD).replace("SUGGEST", NO_SUGGESTION))
+    patient.open_in(driver)
+    for index in HIDDEN:
+        driver.do("mark_empty", index)
+    driver.train()
+    assert driver.loop.state is State.DONE
+    assert driver.loop.messages == []
 
 
 def test_a_stop_during_the_prediction_gives_it_up_and_keeps_the_model(new_driver, patient):
