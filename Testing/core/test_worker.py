@@ -45,7 +45,7 @@ def exchanged(tmp_path_factory, parent):
 
 
 def test_from_slices_to_a_volume(parent, exchanged):
-    number = parent.send("finetune", **training(exchanged, time_limit_s=20.0))
+    number = parent.send("finetune", **training(exchanged, time_limit_s=4.0))
     reports = []
     while (message := parent.receive())["event"] == "progress":
         assert message["id"] == number

@@ -36,22 +36,23 @@ def files(tmp_path):
     return image, drawn, truth
 
 
-def test_from_files_to_files(files, tmp_path):
+def test_from_files_to_files(files, tmp_path, capsys):
     image, drawn, truth = files
     out = tmp_path / "Ergebnis é" / "neu"
     arguments = [image, drawn, "--out-dir", out, "--formats", "seg.nrrd,nii.gz,stl", *QUICK]
-    done = subprocess.run([*HEADLESS, *map(str, arguments)], capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stderr
+    code = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
     assert sorted(path.name for path in out.iterdir()) == [
         "Herz_segmentation.nii.gz",
         "Herz_segmentation.seg.nrrd",
         "Herz_segmentation_Segment_1.stl",
         "Herz_segmentation_Segment_2.stl",
     ]
-    assert "slices 1, 4, 6-7" in done.stdout
-    assert str(out / "Herz_segmentation.seg.nrrd") in done.stdout.splitlines()
-    assert "predicting" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "slices 1, 4, 6-7" in printed.out
+    assert str(out / "Herz_segmentation.seg.nrrd") in printed.out.splitlines()
+    assert "predicting" in printed.err
+    assert "Traceback" not in printed.err
     result = read_dense_labels(out / "Herz_segmentation.nii.gz").labels
     np.testing.assert_array_equal(result[[*ANNOTATED, 7]], truth[[*ANNOTATED, 7]])
     hidden = [k for k in HIDDEN if k != 7]
