@@ -19,6 +19,7 @@ from sslseg.progress import Progress
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole console groups, this test included")
+@pytest.mark.slow
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_keeps_the_best_model_and_twice_aborts(tmp_path, presses):
     case, out = write_case(tmp_path / "case"), tmp_path / "out" / "o.seg.nrrd"

@@ -12,6 +12,8 @@ from sslseg.losses.barlow import PixelBarlowTwins
 from sslseg.losses.hierarchical import GroupSupCon, HierarchicalLoss, ImageNTXent, LevelWeights, TaskClassification
 from sslseg.losses.pix2rep import PixelInfoNCE
 
+pytestmark = pytest.mark.slow  # starts processes that import torch
+
 INPUTS, FEATURES, TASKS = 4, 3, 3
 SPLITS = ((5, 5), (6, 3), (1, 9), (4, 0), (0, 4), (2, 5, 3))
 """How many images each process has: as many processes as there are numbers."""

@@ -119,6 +119,7 @@ def confusion(backbone, store):
         return float((alike > alike.diagonal()[:, None]).float().mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pix2rep", "pix2rep-v2"])
 def test_training_makes_features_equivariant(data, tmp_path, method):
     path = tmp_path / "w.safetensors"

@@ -59,6 +59,7 @@ def test_bad_input_is_one_sentence(run, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console cannot be sent Ctrl-C alone on Windows")
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_learned(tmp_path):
     data, out = write_images(tmp_path / "data"), tmp_path / "w.safetensors"
     words = ["pretrain", "--method", "pix2rep-v2", "--data", data, "-o", out, *TINY, "--steps", "100000", "--json"]

@@ -117,6 +117,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(files, monkeypatch, capsys, f
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console program cannot be sent Ctrl-C alone on Windows")
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_model_so_far(files, tmp_path):
     image, drawn, truth = files
     arguments = [str(image), str(drawn), "--out-dir", str(tmp_path / "out"), "--formats", "nrrd", *QUICK[:-2]]
