@@ -118,6 +118,8 @@ CASES = {
     "CUDA device that is absent": ([*SEGMENT, "--device", "cuda:99"], "'cuda:99' is not there"),
     "seed out of range": ([*SEGMENT, "--seed", "-1"], "Seed -1 is out of range"),
     "no time at all": ([*SEGMENT, "--time-limit", "0"], "time limit of 0 s"),
+    "no number of seconds": ([*SEGMENT, "--time-limit", "nan"], "time limit of nan s"),
+    "endless slices": ([*SEGMENT, "--slices", "0-99999999999"], "'0-99999999999' is not a list of slices"),
     "time limit in words": ([*SEGMENT, "--time-limit", "soon"], "'soon' is not a valid float"),
     "no such option": ([*SEGMENT, "--fast"], "No such option"),
     "labels forgotten": (["segment", "{image.nii.gz}"], "Missing argument 'LABELS'"),
@@ -202,6 +204,8 @@ def test_bad_input_of_commands_that_write_nothing(run, files, words, expected):
         (["-o", "o.nrrd", "--uncertainty", "u.csv"], "u.csv has an ending"),
         (["-o", "o.nrrd", "--save-model", "m.pt"], "m.pt has an ending"),
         (["-o", "o.nrrd", "--uncertainty", "o.nrrd"], "o.nrrd is already the name"),
+        (["-o", "o.nrrd", "--save-model", "m.pt"], "use .safetensors."),
+        (["-o", f"{'x' * 300}.nrrd"], "cannot be written"),
         (["-o", "folder.nrrd"], "folder.nrrd is a folder"),
         (["-o", "file/o.nrrd"], "o.nrrd cannot be written"),
         ([], "Missing option '-o'"),
@@ -259,6 +263,13 @@ def test_with_json_the_fault_is_an_object_too(run, files, tmp_path):
     done = run(*fill(SEGMENT, files), "--slices", "99", "-o", tmp_path / "o.nrrd", "--json")
     assert done.code == 2
     assert done.json["kind"] == "InputError"
+    assert done.err == f"Error: {done.json['error']}\n"
+
+
+def test_with_json_a_wrong_option_is_an_object_too(run, files, tmp_path):
+    done = run(*fill(SEGMENT, files), "--preset", "best", "-o", tmp_path / "o.nrrd", "--json")
+    assert done.code == 2
+    assert "'best' is not one of" in done.json["error"]
     assert done.err == f"Error: {done.json['error']}\n"
 
 

@@ -37,6 +37,9 @@ LABELS_HELP = (
 )
 
 
+_LAST_SLICE = 99_999  # no volume has as many; a slip of the finger must not fill the memory
+
+
 class _Slices(click.ParamType):
     """A list of slices: 3,7-9 is [3, 7, 8, 9]."""
 
@@ -49,7 +52,8 @@ class _Slices(click.ParamType):
         for part in str(value).split(","):
             first, dash, last = (text.strip() for text in part.partition("-"))
             last = last if dash else first
-            if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            known = first.isdecimal() and last.isdecimal() and int(first) <= int(last) <= _LAST_SLICE
+            if not known:
                 self.fail(f"'{value}' is not a list of slices such as 3,7,12 or 3,7-9.", param, ctx)
             picked += range(int(first), int(last) + 1)
         return picked
@@ -275,13 +279,19 @@ def call(command: click.Command, arguments: Sequence[str] | None, program: str) 
         where = f" (see '{error.ctx.command_path} --help')" if isinstance(error, click.UsageError) and error.ctx else ""
         # What click adds to an unknown option or command, a guess, would be a second sentence.
         message = error.message if isinstance(error, _GUESSED) else error.format_message()
-        sys.stderr.write(f"Error: {message.rstrip('.')}{where}.\n")
+        _fault(f"{message.rstrip('.')}{where}.", type(error).__name__, arguments)
         return error.exit_code
     except click.exceptions.Exit as end:
         return end.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("Aborted: what was not complete has not been written.\n")
+        _fault("Aborted: what was not complete has not been written.", "Aborted", arguments)
         return 1
+
+
+def _fault(message: str, kind: str, arguments: Sequence[str] | None) -> None:
+    """Tell what ended a command before or outside of its work, as JSON too where that was asked for."""
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    importlib.import_module("sslseg.console").Output(as_json=as_json).fault(message, kind)
 
 
 def run(work: Callable[[Any], None], *, as_json: bool, debug: bool) -> None:

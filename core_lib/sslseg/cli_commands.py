@@ -86,6 +86,7 @@ def run_predict(output: Output, options: SimpleNamespace) -> None:
         volume = read_volume(image)
         _check_writable([out, uncertainty])
         prediction = segment(output, model, volume, options.device)
+        del volume  # a large one and the copies that writers make would not fit beside each other
         _write(prediction, out, uncertainty)
         output.say(f"Wrote {', '.join(str(file) for file in (out, uncertainty) if file)}.")
         results.append(

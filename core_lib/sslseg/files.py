@@ -43,9 +43,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise :class:`InputError` now rather than after minutes of work if ``path`` cannot be written later."""
     target = Path(path)
-    if target.is_dir():
-        raise InputError(f"{target} is a folder: give a file name.")
     try:
+        if target.is_dir():
+            raise InputError(f"{target} is a folder: give a file name.")
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):
             pass

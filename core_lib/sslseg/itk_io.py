@@ -42,7 +42,8 @@ def check_ending(path: str | os.PathLike[str], endings: Sequence[str]) -> str:
     for ending in sorted(endings, key=len, reverse=True):
         if name.endswith(ending):
             return ending
-    raise InputError(f"{path} has an ending that is not supported: use {', '.join(endings[:-1])} or {endings[-1]}.")
+    choice = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
+    raise InputError(f"{path} has an ending that is not supported: use {choice}.")
 
 
 def check_readable(path: Path) -> None:

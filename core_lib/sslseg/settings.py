@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise InputError(f"There is no preset '{self.preset}': choose one of {', '.join(PRESETS)}.")
-        if self.time_limit_s is not None and self.time_limit_s <= 0:
+        if self.time_limit_s is not None and not (math.isfinite(self.time_limit_s) and self.time_limit_s > 0):
             raise InputError(
                 f"A time limit of {self.time_limit_s:g} s leaves no time to train: give a positive number."
             )

@@ -24,6 +24,7 @@ _RATE_BACKBONE = 1e-3
 _LAYER_DECAY = 0.7  # each level towards the input learns at this share of the rate of the one after it
 _WARM_UP_STEPS = 3
 _EMA_LONGEST = 0.97
+_LEAST_STEPS = 5  # a time limit that preparing has used up must not leave random weights
 _GRADIENT_NORM = 5.0
 _PROPAGATED_WEIGHT = 2.0
 _DICE_MEMORY = 0.8  # smoothing of the reported Dice over steps
@@ -93,7 +94,7 @@ class Trainer:
         for index in range(steps):
             if self._should_stop():
                 return "request"
-            if self._deadline is not None and time.monotonic() >= self._deadline:
+            if self._deadline is not None and self.step >= _LEAST_STEPS and time.monotonic() >= self._deadline:
                 return "time limit"
             share = self._clock.share_of(index, steps)
             for group in optimiser.param_groups:
