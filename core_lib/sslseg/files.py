@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from sslseg.errors import InputError, OutputError
 
-_ADVICE = "free some space, or choose a folder that you may write to"
+_NOT_HERE = (errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+"""Faults of the place or the name, in which free space would not help."""
 
 
 @contextlib.contextmanager
@@ -29,13 +31,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         folder = tempfile.mkdtemp(prefix=".writing-", dir=target.parent)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written ({_reason(error)}): {_ADVICE}.") from error
+        raise OutputError(f"{target} cannot be written ({_reason(error)}): {_advice(error)}.") from error
     temporary = Path(folder) / f"new{ending}"
     try:
         yield temporary
         temporary.replace(target)
     except (OSError, RuntimeError) as error:  # libraries in C++ report a full disk as RuntimeError
-        raise OutputError(f"{target} could not be written ({_reason(error)}): {_ADVICE}.") from error
+        raise OutputError(f"{target} could not be written ({_reason(error)}): {_advice(error)}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -50,7 +52,13 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise InputError(f"{target} cannot be written ({_reason(error)}): {_ADVICE}.") from error
+        raise InputError(f"{target} cannot be written ({_reason(error)}): {_advice(error)}.") from error
+
+
+def _advice(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno in _NOT_HERE:
+        return "choose another name, or a folder that you may write to"
+    return "free some space, or choose a folder that you may write to"
 
 
 def _reason(error: BaseException) -> str:
