@@ -207,7 +207,7 @@ def test_bad_input_of_commands_that_write_nothing(run, files, words, expected):
         (["-o", "o.nrrd", "--save-model", "m.pt"], "use .safetensors."),
         (["-o", f"{'x' * 300}.nrrd"], "cannot be written"),
         (["-o", "folder.nrrd"], "folder.nrrd is a folder"),
-        (["-o", "file/o.nrrd"], "o.nrrd cannot be written (not a directory): choose another name"),
+        (["-o", "file/o.nrrd"], "o.nrrd cannot be written (file exists): choose another name"),
         ([], "Missing option '-o'"),
     ],
 )
