@@ -142,7 +142,7 @@ def test_images_that_cannot_be_used(folder, fault, ending):
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.98, 0.9999])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_truncated_file(folder, ending, packed, share):
+def test_truncated_file(folder, capfd, ending, packed, share):
     """NIfTI is read without complaint by SimpleITK: the rest is zeros or whatever lay in memory."""
     path = folder / f"a{ending}"
     noise = np.random.default_rng(0).integers(0, 1000, GRID.shape).astype(np.int16)
@@ -152,6 +152,7 @@ def test_truncated_file(folder, ending, packed, share):
     with pytest.raises(InputError, match=r"damaged.*copy or export it again") as caught:
         read_volume(path)
     assert str(caught.value).startswith(str(path))
+    assert capfd.readouterr() == ("", ""), "the sentence is all that is told"
 
 
 def test_single_missing_byte(tmp_path):

@@ -27,6 +27,7 @@ READ_ENDINGS = (*WRITE_ENDINGS, ".nhdr", ".mhd")
 
 NOT_FINITE = "holds NaN or infinite values: replace them, for example by the background value"
 
+_META_IMAGE = (".mha", ".mhd")
 _NIFTI = (".nii.gz", ".nii")
 _NIFTI_HEADER_BYTES = 352
 _NIFTI_FLOATS = {"16": "f4", "64": "f8"}
@@ -77,9 +78,11 @@ def read_image(path: Path, *, multi_component: bool = False, frames: bool = Fals
     ending = check_ending(path, READ_ENDINGS)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    quiet = _silent_metaio if ending in _META_IMAGE else contextlib.nullcontext
     with itk_session():
         try:
-            reader.ReadImageInformation()
+            with quiet():
+                reader.ReadImageInformation()
         except RuntimeError as error:
             raise InputError(f"{path} cannot be read: {_header_fault(error, ending)}.") from error
         _check_kind(path, reader, multi_component, frames)
@@ -88,7 +91,8 @@ def read_image(path: Path, *, multi_component: bool = False, frames: bool = Fals
         if not (frames and len(reader.GetSize()) == 4):
             reader.SetExtractSize([*reader.GetSize()[:3], *(0 for _ in reader.GetSize()[3:])])
         try:
-            return reader.Execute()
+            with quiet():
+                return reader.Execute()
         except RuntimeError as error:
             raise InputError(f"{path} is incomplete or damaged: copy or export it again.") from error
 
@@ -152,6 +156,23 @@ def itk_session() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+@contextlib.contextmanager
+def _silent_metaio() -> Iterator[None]:
+    """Keep the reader of MetaImage files from printing, past ITK, what is then raised anyway."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a program without a console has nowhere to print to
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @functools.cache
