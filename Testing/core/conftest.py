@@ -22,3 +22,11 @@ def tiny_training(monkeypatch):
     monkeypatch.setitem(backbone.BACKBONES, "small", backbone.BACKBONES["tiny"])
     monkeypatch.setitem(presets.PRESETS, "fast", tiny)
     return tiny
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With a space and letters that are not ASCII, as users have them."""
+    folder = tmp_path / "Müller, Jörg 頭部"
+    folder.mkdir()
+    return folder

@@ -17,14 +17,6 @@ def names_in(folder):
     return [path.name for path in folder.iterdir()]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """With a space and letters that are not ASCII, as users have them."""
-    folder = tmp_path / "Müller, Jörg 頭部"
-    folder.mkdir()
-    return folder
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_new_file_appears_only_at_the_end(folder, name):
     target = folder / name

@@ -19,13 +19,6 @@ COLUMN = np.where(np.arange(18) == 9, LABELS, 0)
 NAMES = sorted(GEOMETRIES)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "Müller, Jörg 頭部"
-    folder.mkdir()
-    return folder
-
-
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 

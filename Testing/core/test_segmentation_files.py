@@ -16,13 +16,6 @@ LABELS = make_labels(GRID)
 NAMES = sorted(GEOMETRIES)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "Müller, Jörg 頭部"
-    folder.mkdir()
-    return folder
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".mha"])
 def test_box_around_the_segments_is_put_back(folder, name, ending):

@@ -22,13 +22,6 @@ GRID = GEOMETRIES["oblique"]
 IMAGE = make_volume(make_labels(GRID), GRID).array
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "Müller, Jörg 頭部"
-    folder.mkdir()
-    return folder
-
-
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
