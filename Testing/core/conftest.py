@@ -18,7 +18,7 @@ def tiny_training(monkeypatch):
     """The preset "fast" takes a fraction of a second, on the smallest backbone. Gives the preset."""
     # Imported here: most tests of this folder do without torch, which takes seconds to load.
     backbone, presets = (importlib.import_module(f"sslseg.{name}") for name in ("backbone", "presets"))
-    tiny = presets.Preset(max_pixels=32, patch=16, batch=2, steps=4, probe_steps=3)
+    tiny = presets.Preset(max_pixels=32, patch=16, batch=2, propagated=1, steps=4, probe_steps=3)
     monkeypatch.setitem(backbone.BACKBONES, "small", backbone.BACKBONES["tiny"])
     monkeypatch.setitem(presets.PRESETS, "fast", tiny)
     return tiny

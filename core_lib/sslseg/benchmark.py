@@ -110,7 +110,7 @@ def training_measurements(case: Case) -> tuple[list[Measurement], Model]:
     fast = _train(case, "fast", steps)
     balanced = _train(case, "balanced", [])
     preset = PRESETS["fast"]
-    patches = preset.batch + preset.batch // 2
+    patches = preset.batch + preset.propagated
     rate = (len(steps) - 1) * patches / (steps[-1] - steps[0])
     return [
         Measurement("preset fast, from Train to the model", fast.seconds, "s", 15),

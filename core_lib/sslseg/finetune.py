@@ -22,7 +22,7 @@ from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork
 from sslseg.device import MemoryGuard, resolve_device, seeded
 from sslseg.errors import InputError
 from sslseg.model import Model, load_backbone, model_header
-from sslseg.presets import PRESETS
+from sslseg.presets import PRESETS, Preset
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
 from sslseg.sampling import Case, PatchSampler, check_fits, prepare
 from sslseg.settings import AUTO_WEIGHTS, NO_WEIGHTS, Settings
@@ -63,6 +63,7 @@ def finetune(
     cases: Sequence[Case],
     settings: Settings | None = None,
     *,
+    preset: Preset | None = None,
     on_progress: OnProgress = ignore_progress,
     should_stop: ShouldStop = never_stop,
 ) -> FinetuneResult:
@@ -71,6 +72,7 @@ def finetune(
     Args:
         cases: volumes with at least one annotated slice each, all with the same segments.
         settings: preset, device, seed, time limit and weights.
+        preset: another size and length than those that the settings name, for experiments.
         on_progress: called at every step and stage.
         should_stop: asked before every step, also while preparing; True ends the training with the best model so far.
 
@@ -91,8 +93,8 @@ def finetune(
         return should_stop() or (deadline is not None and time.monotonic() >= deadline)
 
     with seeded(settings.seed) as generator:
-        network, header = _network(cases, settings)
-        preset = PRESETS[settings.preset]
+        preset = preset or PRESETS[settings.preset]
+        network, header = _network(cases, settings, preset)
         # Nothing is computed in batches here, so that a lack of memory leads to the CPU at once.
         guard = MemoryGuard(device, 1, messages.append)
         prepared = guard.run(
@@ -135,9 +137,8 @@ def resolve_weights(weights: str) -> Path | None:
     return Path(weights)
 
 
-def _network(cases: Sequence[Case], settings: Settings) -> tuple[SegmentationNetwork, dict]:
+def _network(cases: Sequence[Case], settings: Settings, preset: Preset) -> tuple[SegmentationNetwork, dict]:
     """The network to start from, and the header of the model that it becomes."""
-    preset = PRESETS[settings.preset]
     annotation = cases[0].annotation
     path = resolve_weights(settings.weights)
     if path is None:

@@ -13,7 +13,8 @@ class Preset:
     Attributes:
         max_pixels: longest side of a slice in the network.
         patch: side of the square training patches, in pixels.
-        batch: annotated patches of a step; half as many un-annotated ones come on top.
+        batch: annotated patches of a step.
+        propagated: patches of un-annotated slices on top, with the labels that propagation carries there.
         steps: of the fine-tuning.
         probe_steps: of the linear probe before it; only from pretrained weights.
     """
@@ -21,13 +22,14 @@ class Preset:
     max_pixels: int
     patch: int
     batch: int
+    propagated: int
     steps: int
     probe_steps: int
 
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(max_pixels=128, patch=64, batch=4, steps=100, probe_steps=40),
-    "balanced": Preset(max_pixels=192, patch=96, batch=4, steps=200, probe_steps=80),
-    "accurate": Preset(max_pixels=320, patch=160, batch=8, steps=600, probe_steps=150),
+    "fast": Preset(max_pixels=128, patch=64, batch=4, propagated=2, steps=100, probe_steps=40),
+    "balanced": Preset(max_pixels=192, patch=96, batch=4, propagated=2, steps=200, probe_steps=80),
+    "accurate": Preset(max_pixels=320, patch=160, batch=8, propagated=4, steps=600, probe_steps=150),
 }
 """By the name in :class:`sslseg.settings.Settings`."""

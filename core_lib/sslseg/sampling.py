@@ -148,9 +148,9 @@ class PatchSampler:
         return Patches(self._images(case, slices, view), labels=view.warp_labels(labels))
 
     def propagated(self, n: int) -> Patches | None:
-        """``n`` patches of un-annotated slices, with the labels that reached them; None where all are annotated."""
+        """``n`` patches of un-annotated slices, with the labels that reached them; None for none."""
         case = self._cases[self._draw(len(self._cases))]
-        if not len(case.others):
+        if not (n and len(case.others)):
             return None
         slices = case.others[torch.randint(len(case.others), (n,), generator=self._generator)]
         device = case.labels.device

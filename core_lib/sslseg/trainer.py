@@ -113,7 +113,7 @@ class Trainer:
         Where memory asks for it the batch is computed in parts, whose losses are averaged. That of the propagated
         labels stays the same; the Dice and the mean over annotated pixels are then taken over each part.
         """
-        patches = self._sampler.annotated(self._preset.batch), self._sampler.propagated(self._preset.batch // 2)
+        patches = self._sampler.annotated(self._preset.batch), self._sampler.propagated(self._preset.propagated)
 
         def work(device: torch.device, at_once: int) -> float:
             self._move_to(device, optimiser)
