@@ -6,28 +6,27 @@ anything by itself. All methods are called on the main thread, and none of them 
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import slicer
 
-from sslseg.errors import InputError, SSLSegError
-from sslseg.files import atomic_path
+from sslseg.errors import SSLSegError
 from sslseg.progress import Progress
-from SSLSegmentLib import export
-from SSLSegmentLib.loop_accept import Acceptance, Result
-from SSLSegmentLib.loop_annotation import AnnotatedSlice, UserAnnotation
+from SSLSegmentLib.loop_accept import Acceptance
+from SSLSegmentLib.loop_annotation import UserAnnotation
 from SSLSegmentLib.loop_job import Inputs, Outcome, Suggestion, TrainingJob
 from SSLSegmentLib.loop_overlay import Overlay
+from SSLSegmentLib.loop_results import LoopResults
 from SSLSegmentLib.loop_session import WorkerFactory, WorkerSession
-from SSLSegmentLib.loop_state import Availability, State, availability
+from SSLSegmentLib.loop_state import State
+from SSLSegmentLib.result import Result
 from SSLSegmentLib.settings import LoopSettings
 from SSLSegmentLib.worker_process import WorkerProcess
 
 
-class AnnotationLoop:
+class AnnotationLoop(LoopResults):
     """The states of the work, what may be done in each, and what was found.
 
     The owner calls :meth:`poll` about 20 times a second and redraws itself in ``on_changed``. A training is stopped
@@ -88,80 +87,6 @@ class AnnotationLoop:
         self.overlay = Overlay(scene, self.settings, self._drop_result)
         self._forget_results()
 
-    # What the user works on
-
-    @property
-    def settings(self) -> LoopSettings:
-        """The user's choices: change its fields, it cannot be replaced."""
-        return self._settings
-
-    @property
-    def volume(self) -> Any:
-        """The volume node, or None."""
-        return self.user.volume
-
-    @property
-    def segmentation(self) -> Any:
-        """The user's segmentation node, or None."""
-        return self.user.segmentation
-
-    def set_volume(self, node: Any) -> None:
-        """Work on another volume (None: on none). A running training is cancelled, results and marks are forgotten."""
-        if node is not self.user.volume:
-            self._cancel_for("Another volume was chosen.")
-            self.user.set_volume(node)
-
-    def set_segmentation(self, node: Any) -> None:
-        """Read annotations from another segmentation (None: from none), with the consequences of :meth:`set_volume`."""
-        if node is not self.user.segmentation:
-            self._cancel_for("Another segmentation was chosen.")
-            self.user.set_segmentation(node)
-            self.acceptance.forget()
-
-    @property
-    def axis(self) -> int:
-        """Array axis of the annotated slices, 0 (K), 1 (J) or 2 (I); set it to -1 to follow the drawing."""
-        return self.user.axis
-
-    @axis.setter
-    def axis(self, axis: int) -> None:
-        self.user.set_axis(axis)
-
-    def annotated_slices(self) -> list[AnnotatedSlice]:
-        """Every slice with a drawing or a mark, in order."""
-        return self.user.slices()
-
-    def mark_empty(self, index: int) -> None:
-        """Say that a slice was looked at and holds no structure: it is then annotated.
-
-        Raises:
-            InputError: there is no such slice, or something is drawn on it.
-        """
-        self.user.mark(index, empty=True)
-
-    def exclude(self, index: int) -> None:
-        """Let a slice not count as annotated, whatever is drawn on it.
-
-        Raises:
-            InputError: there is no such slice.
-        """
-        self.user.mark(index, excluded=True)
-
-    def unmark(self, index: int) -> None:
-        """Take back :meth:`mark_empty` or :meth:`exclude`."""
-        self.user.mark(index)
-
-    # What may be done
-
-    def availability(self, action: str) -> Availability:
-        """Whether one of :data:`SSLSegmentLib.loop_state.ACTIONS` is possible now, and all that is missing for it."""
-        return availability(self, action)
-
-    def _require(self, action: str) -> None:
-        reasons = self.availability(action).reasons
-        if reasons:
-            raise InputError(" ".join(reasons))
-
     # Training
 
     def train(self) -> None:
@@ -210,83 +135,6 @@ class AnnotationLoop:
             self.worker.poll()
         finally:
             self._polling = False
-
-    # Results
-
-    def suggest_next(self) -> Suggestion | None:
-        """The slice that it would help most to annotate; those annotated meanwhile are left out."""
-        annotated = set(self.user.used_slices())
-        return next((entry for entry in self.suggestions if entry.index not in annotated), None)
-
-    def accept_slice(self, index: int) -> None:
-        """Copy one predicted slice into the user's segmentation, as one undo step. It is annotated from then on.
-
-        Raises:
-            InputError: there is no prediction, or no such slice.
-        """
-        self._require("accept_slice")
-        self._accept([index])
-
-    def accept_all(self) -> None:
-        """Copy every slice that is not annotated into the user's segmentation, as one undo step.
-
-        Where single voxels are annotated rather than slices (there is a background segment), that is every slice.
-
-        Raises:
-            InputError: there is no prediction, or every slice is annotated.
-        """
-        self._require("accept_all")
-        self._accept(None)
-
-    def undo(self) -> None:
-        """Take the last accepting back.
-
-        Raises:
-            InputError: nothing was accepted, or the segmentation has been changed since.
-        """
-        self._require("undo")
-        self.acceptance.undo()
-
-    def discard(self) -> None:
-        """Remove the prediction and its uncertainty from the scene. The model stays.
-
-        Raises:
-            InputError: there is no prediction, or a training is running.
-        """
-        self._require("discard")
-        self.overlay.remove()
-        self._drop_result()
-
-    def save_model(self, path: str | Path) -> None:
-        """Copy the latest model to ``path``.
-
-        Raises:
-            InputError: there is no model.
-            OutputError: the file cannot be written.
-        """
-        self._require("save_model")
-        with atomic_path(path) as temporary:
-            shutil.copyfile(str(self.model_path), temporary)
-
-    def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
-        """Write the user's segmentation to files named after it; without arguments, as the settings say.
-
-        Raises:
-            InputError: there is nothing to export, no folder is chosen, or there is no such format.
-            OutputError: a file cannot be written.
-        """
-        self._require("export")
-        target = folder or self.settings.export_folder
-        if not target:
-            raise InputError("Choose a folder to export to.")
-        return export.export_segmentation(
-            self.segmentation,
-            self.volume,
-            target,
-            formats=formats or self.settings.export_formats,
-            base_name=self.segmentation.GetName(),
-            on_message=self.messages.append,
-        )
 
     # The end
 
@@ -365,12 +213,6 @@ class AnnotationLoop:
             self.messages.append(f"{reason} The training was cancelled.")
         self._changed()
 
-    def _drop_result(self) -> None:
-        """What cannot be seen any more cannot be accepted."""
-        self.result = None
-        self.suggestions = []
-        self._enter(self.state if self.state.busy else State.IDLE)
-
     def _forget_results(self) -> None:
         self.state = State.IDLE
         self.progress = Progress("")
@@ -380,12 +222,6 @@ class AnnotationLoop:
         self.result = None
         self.suggestions = []
         self.overlay.forget()
-
-    def _accept(self, slices: Sequence[int] | None) -> None:
-        assert self.result is not None
-        left_out = self.acceptance.accept(self.result, slices or self.acceptance.open_slices(self.result))
-        self.messages += [f"'{segment.name}' was left out: there is no such segment any more." for segment in left_out]
-        self._changed()
 
     def _enter(self, state: State) -> None:
         self.state = state

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import slicer
 
 from sslseg.annotation import Segment
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop_annotation import Marks, UserAnnotation
+from SSLSegmentLib.result import Result
 from SSLSegmentLib.segments import LABELMAP
-
-
-@dataclass(frozen=True)
-class Result:
-    """A prediction as it was made, whatever is drawn since.
-
-    Attributes:
-        labels: uint8 class indices (K, J, I) on the volume's grid.
-        uncertainty: float32 (K, J, I), 0 (sure) to 1.
-        segments: c in ``labels`` stands for ``segments[c - 1]``.
-        axis: array axis of the slices.
-    """
-
-    labels: np.ndarray
-    uncertainty: np.ndarray
-    segments: tuple[Segment, ...]
-    axis: int
 
 
 class Acceptance:

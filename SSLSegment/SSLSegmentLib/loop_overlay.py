@@ -10,7 +10,7 @@ import slicer
 from sslseg.progress import Progress
 from SSLSegmentLib import mrml
 from SSLSegmentLib.chart import Chart
-from SSLSegmentLib.loop_accept import Result
+from SSLSegmentLib.result import Result
 from SSLSegmentLib.settings import LoopSettings
 
 
@@ -51,6 +51,9 @@ class Overlay:
             self.uncertainty = mrml.show_uncertainty(
                 self._scene, volume, result.uncertainty, node=self.uncertainty, name=f"{name} uncertainty"
             )
+
+    def update_display(self) -> None:
+        """Show the nodes as the settings say now."""
 
     def begin_curves(self) -> None:
         """Start new curves; those of the former training go."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from SSLSegmentLib.loop import AnnotationLoop
+    from SSLSegmentLib.loop_results import LoopResults
 
 
 class State(enum.Enum):
@@ -44,7 +44,7 @@ class Availability:
         return not self.reasons
 
 
-def availability(loop: AnnotationLoop, action: str) -> Availability:
+def availability(loop: LoopResults, action: str) -> Availability:
     """Whether one of :data:`ACTIONS` is possible now.
 
     Raises:
@@ -56,7 +56,7 @@ def availability(loop: AnnotationLoop, action: str) -> Availability:
     return Availability(tuple(reasons))
 
 
-def _for_train(loop: AnnotationLoop) -> list[str]:
+def _for_train(loop: LoopResults) -> list[str]:
     user = loop.user
     reasons = []
     if user.volume is None:
@@ -73,33 +73,33 @@ def _for_train(loop: AnnotationLoop) -> list[str]:
     return reasons if valid else [*reasons, reason]
 
 
-def _for_stop(loop: AnnotationLoop) -> list[str]:
+def _for_stop(loop: LoopResults) -> list[str]:
     return [] if loop.state.busy else ["No training is running."]
 
 
-def _for_prediction(loop: AnnotationLoop) -> list[str]:
+def _for_prediction(loop: LoopResults) -> list[str]:
     return [] if loop.result else ["There is no prediction yet: train first."]
 
 
-def _for_suggest_next(loop: AnnotationLoop) -> list[str]:
+def _for_suggest_next(loop: LoopResults) -> list[str]:
     return _for_prediction(loop) or ([] if loop.suggest_next() else ["No slice is suggested."])
 
 
-def _for_accept_all(loop: AnnotationLoop) -> list[str]:
+def _for_accept_all(loop: LoopResults) -> list[str]:
     if loop.result is None:
         return _for_prediction(loop)
     return [] if loop.acceptance.open_slices(loop.result) else ["Every slice is annotated already."]
 
 
-def _for_undo(loop: AnnotationLoop) -> list[str]:
+def _for_undo(loop: LoopResults) -> list[str]:
     return loop.acceptance.unmet()
 
 
-def _for_save_model(loop: AnnotationLoop) -> list[str]:
+def _for_save_model(loop: LoopResults) -> list[str]:
     return [] if loop.model_path else ["There is no model yet: train first."]
 
 
-def _for_export(loop: AnnotationLoop) -> list[str]:
+def _for_export(loop: LoopResults) -> list[str]:
     if loop.volume is None or loop.segmentation is None:
         return ["Choose a volume and a segmentation."]
     if loop.user.problem:
@@ -107,7 +107,7 @@ def _for_export(loop: AnnotationLoop) -> list[str]:
     return [] if loop.user.drawn_slices() else ["The segmentation is empty: draw, or accept a prediction."]
 
 
-ACTIONS: dict[str, Callable[[AnnotationLoop], list[str]]] = {
+ACTIONS: dict[str, Callable[[LoopResults], list[str]]] = {
     "train": _for_train,
     "stop": _for_stop,
     "suggest_next": _for_suggest_next,

@@ -13,6 +13,7 @@ from sslseg.settings import AUTO_WEIGHTS, Settings
 
 AUTO_AXIS = -1
 NO_TIME_LIMIT = 0.0
+STYLES = ("outline and fill", "outline", "fill")
 
 
 @dataclass
@@ -29,8 +30,12 @@ class LoopSettings:
         empty_slices: slices that were looked at and hold no structure, which makes them annotated.
         excluded_slices: slices that do not count as annotated although something is drawn on them.
         background_segment_id: a segment that stands for background; empty where there is none.
-        show_prediction: overlay the result.
-        show_uncertainty: overlay how unsure the model is.
+        show_prediction: overlay the result on the slices.
+        prediction_opacity: of that overlay, 0 to 1.
+        prediction_style: how it is drawn on the slices, one of :data:`STYLES`.
+        show_in_3d: also show its surfaces in 3-D views.
+        show_uncertainty: overlay how unsure the model is, as a colour map.
+        uncertainty_opacity: of that overlay, 0 to 1.
         show_curves: plot loss and Dice while training.
         export_formats: endings without the leading dot, for example "seg.nrrd", "nii.gz", "stl".
         export_folder: where exports go; empty until chosen.
@@ -53,7 +58,11 @@ class LoopSettings:
     excluded_slices: list[int] = field(default_factory=list)
     background_segment_id: str = ""
     show_prediction: bool = True
+    prediction_opacity: float = 1.0
+    prediction_style: str = STYLES[0]
+    show_in_3d: bool = True
     show_uncertainty: bool = True
+    uncertainty_opacity: float = 0.5
     show_curves: bool = True
     export_formats: list[str] = field(default_factory=lambda: ["seg.nrrd"])
     export_folder: str = ""

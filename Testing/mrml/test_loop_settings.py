@@ -20,10 +20,21 @@ CHOSEN = LoopSettings(
     excluded_slices=[3],
     background_segment_id="Segment_3",
     show_prediction=False,
+    prediction_opacity=0.25,
+    prediction_style="outline",
+    show_in_3d=False,
     show_uncertainty=False,
+    uncertainty_opacity=0.75,
     show_curves=False,
     export_formats=["nii.gz", "stl"],
     export_folder="/Ausgabe größer",
+    apply_folder="/Eingabe größer",
+    apply_output_folder="/Ergebnisse größer",
+    apply_ending=".nii.gz",
+    pretraining_folder="/Aufnahmen größer",
+    pretraining_method="barlow",
+    pretraining_minutes=5.5,
+    pretraining_name="Nieren größer",
 )
 
 

@@ -1,0 +1,148 @@
+"""The part of the loop about what a training has found: what may be done with it, and doing it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from sslseg.errors import InputError
+from sslseg.files import atomic_path
+from SSLSegmentLib import export
+from SSLSegmentLib.loop_job import Suggestion
+from SSLSegmentLib.loop_nodes import LoopNodes
+from SSLSegmentLib.loop_overlay import Overlay
+from SSLSegmentLib.loop_state import Availability, State, availability
+from SSLSegmentLib.result import Result, SegmentVolume
+from SSLSegmentLib.slice_views import jump_to_slice
+
+
+class LoopResults(LoopNodes):
+    """See :class:`SSLSegmentLib.loop.AnnotationLoop`, which this is a part of."""
+
+    state: State
+    messages: list[str]
+    result: Result | None
+    suggestions: list[Suggestion]
+    model_path: Path | None
+    overlay: Overlay
+
+    def availability(self, action: str) -> Availability:
+        """Whether one of :data:`SSLSegmentLib.loop_state.ACTIONS` is possible now, and all that is missing for it."""
+        return availability(self, action)
+
+    def _require(self, action: str) -> None:
+        reasons = self.availability(action).reasons
+        if reasons:
+            raise InputError(" ".join(reasons))
+
+    def suggest_next(self) -> Suggestion | None:
+        """The slice that it would help most to annotate; those annotated meanwhile are left out."""
+        annotated = set(self.user.used_slices())
+        return next((entry for entry in self.suggestions if entry.index not in annotated), None)
+
+    def jump_to(self, index: int) -> None:
+        """Move all slice views that show such slices to one of the volume; nothing else in them changes.
+
+        Raises:
+            InputError: there is no volume, or no such slice.
+        """
+        jump_to_slice(self._scene, self.user.volume, self.axis, index)
+
+    def segment_volumes(self) -> list[SegmentVolume]:
+        """How large each predicted segment is, in the order of the segments; empty where there is no prediction."""
+        return list(self.result.volumes) if self.result else []
+
+    def update_display(self) -> None:
+        """Show the result as the settings say now; to be called after any of them has changed."""
+        self.overlay.update_display()
+
+    def accept_slice(self, index: int) -> None:
+        """Copy one predicted slice into the user's segmentation, as one undo step. It is annotated from then on.
+
+        Raises:
+            InputError: there is no prediction, or no such slice.
+        """
+        self._require("accept_slice")
+        self._accept([index])
+
+    def accept_all(self) -> None:
+        """Copy every slice that is not annotated into the user's segmentation, as one undo step.
+
+        Where single voxels are annotated rather than slices (there is a background segment), that is every slice.
+
+        Raises:
+            InputError: there is no prediction, or every slice is annotated.
+        """
+        self._require("accept_all")
+        self._accept(None)
+
+    def undo(self) -> None:
+        """Take the last accepting back.
+
+        Raises:
+            InputError: nothing was accepted, or the segmentation has been changed since.
+        """
+        self._require("undo")
+        self.acceptance.undo()
+
+    def discard(self) -> None:
+        """Remove the prediction and its uncertainty from the scene. The model stays.
+
+        Raises:
+            InputError: there is no prediction, or a training is running.
+        """
+        self._require("discard")
+        self.overlay.remove()
+        self._drop_result()
+
+    def save_model(self, path: str | Path) -> None:
+        """Copy the latest model to ``path``.
+
+        Raises:
+            InputError: there is no model.
+            OutputError: the file cannot be written.
+        """
+        self._require("save_model")
+        with atomic_path(path) as temporary:
+            shutil.copyfile(str(self.model_path), temporary)
+
+    def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
+        """Write the user's segmentation to files named after it; without arguments, as the settings say.
+
+        Raises:
+            InputError: there is nothing to export, no folder is chosen, or there is no such format.
+            OutputError: a file cannot be written.
+        """
+        self._require("export")
+        target = folder or self.settings.export_folder
+        if not target:
+            raise InputError("Choose a folder to export to.")
+        return export.export_segmentation(
+            self.segmentation,
+            self.volume,
+            target,
+            formats=formats or self.settings.export_formats,
+            base_name=self.segmentation.GetName(),
+            on_message=self.messages.append,
+        )
+
+    def _drop_result(self) -> None:
+        """What cannot be seen any more cannot be accepted."""
+        self.result = None
+        self.suggestions = []
+        self._enter(self.state if self.state.busy else State.IDLE)
+
+    def _accept(self, slices: Sequence[int] | None) -> None:
+        assert self.result is not None
+        left_out = self.acceptance.accept(self.result, slices or self.acceptance.open_slices(self.result))
+        self.messages += [f"'{segment.name}' was left out: there is no such segment any more." for segment in left_out]
+        self._changed()
+
+    def _enter(self, state: State) -> None:
+        """Be in ``state``, and say so."""
+        raise NotImplementedError
+
+    def _changed(self) -> None:
+        """Say that something that a panel shows may have changed."""
+        raise NotImplementedError
