@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,17 +16,17 @@ from safetensors.torch import save
 
 from sslseg.errors import CheckpointError
 from sslseg.files import atomic_path
+from sslseg.header import FORMAT_VERSION, HEADER_KEYS, METADATA_KEY, read_header
 
-FORMAT_VERSION = 1
-"""Raised when files of the new kind can no longer be read by older versions."""
-
-HEADER_KEYS = (
-    "format_version", "method", "backbone", "in_channels", "spacing_mm", "normalisation", "classes",
-    "training_data", "licence", "created_with",
-)  # fmt: skip
-"""Every file has these; a method may add keys of its own."""
-
-_METADATA_KEY = "sslseg"
+__all__ = [
+    "FORMAT_VERSION",
+    "HEADER_KEYS",
+    "load_checkpoint",
+    "load_state",
+    "read_header",
+    "require_header",
+    "save_checkpoint",
+]
 
 
 def save_checkpoint(
@@ -53,7 +52,7 @@ def save_checkpoint(
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(plain, metadata={_METADATA_KEY: text}))
+        temporary.write_bytes(save(plain, metadata={METADATA_KEY: text}))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -62,12 +61,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     Raises:
         CheckpointError: not there, not safetensors, truncated, of another program, or of a newer version.
     """
-    return _read(Path(path), with_tensors=True)
-
-
-def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header alone; the tensors are not read. Raises like :func:`load_checkpoint`."""
-    return _read(Path(path), with_tensors=False)[0]
+    header = read_header(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or truncated: copy or download it again.") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def require_header(header: Mapping[str, Any], path: str | os.PathLike[str], **expected: Any) -> None:
@@ -98,57 +99,6 @@ def load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], pat
         if name not in wanted:
             raise _misfit(path, f"its '{name}' of shape {_size(shape)} has no place in this network")
     module.load_state_dict(dict(tensors))
-
-
-def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    _check_start(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = _header(path, file.metadata())
-            names = list(file.keys()) if with_tensors else []
-            return header, {name: file.get_tensor(name) for name in names}
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged or truncated: copy or download it again.") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _check_start(path: Path) -> None:
-    """Tell what the file is by its first bytes, before any parser sees it."""
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder: give the .safetensors file in it.")
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not there: check the path of the weights or model file.")
-    try:
-        with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if start.startswith((b"PK", b"\x80")):
-        raise CheckpointError(
-            f"{path} is a pickled PyTorch file, which could run any code when it is opened: convert it to safetensors."
-        )
-    if start[8:] != b"{":  # eight bytes of length, then JSON
-        raise CheckpointError(f"{path} is not a safetensors file: give a model or weights file of SSLSegment.")
-
-
-def _header(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
-    try:
-        header = json.loads((metadata or {})[_METADATA_KEY])
-        version = int(header["format_version"])
-    except (KeyError, TypeError, ValueError):
-        raise CheckpointError(
-            f"{path} is a safetensors file of another program (it has no SSLSegment header): "
-            "give a model or weights file of SSLSegment."
-        ) from None
-    if version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format_version {version} where at most {FORMAT_VERSION} was expected: update SSLSegment."
-        )
-    missing = [key for key in HEADER_KEYS if key not in header]
-    if missing:
-        raise CheckpointError(f"{path} does not fit: its header has no {missing[0]}, so choose other weights.")
-    return header
 
 
 def _misfit(path: str | os.PathLike[str], what: str) -> CheckpointError:
