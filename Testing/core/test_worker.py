@@ -17,8 +17,9 @@ import sslseg
 from processes import gone
 from sslseg.annotation import IGNORE
 from sslseg.geometry import Geometry
+from sslseg.priority import POSIX_IDLE, POSIX_NICENESS, WINDOWS_BELOW_NORMAL, WINDOWS_IDLE, lower_priority
 from sslseg.progress import Progress
-from sslseg.worker import POSIX_NICENESS, WINDOWS_BELOW_NORMAL, Job, Request, lower_priority
+from sslseg.worker import Job, Request
 
 
 @pytest.fixture(scope="module")
@@ -327,13 +328,19 @@ def test_progress_is_thinned_out_but_never_what_must_be_seen(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("platform", "expected"), [("win32", WINDOWS_BELOW_NORMAL), ("linux", POSIX_NICENESS), ("darwin", POSIX_NICENESS)]
+    ("platform", "idle", "expected"),
+    [
+        ("win32", False, WINDOWS_BELOW_NORMAL),
+        ("win32", True, WINDOWS_IDLE),
+        ("linux", False, POSIX_NICENESS),
+        ("darwin", True, POSIX_IDLE),
+    ],
 )
-def test_the_viewer_goes_first_on_every_system(platform, expected):
+def test_the_viewer_goes_first_on_every_system(platform, idle, expected):
     class Process:
         def nice(self, value):
             self.niceness = value
 
     process = Process()
-    lower_priority(process, platform)
+    lower_priority(process, platform, idle=idle)
     assert process.niceness == expected

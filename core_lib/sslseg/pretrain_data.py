@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -60,6 +60,20 @@ class DataSet:
         values = asdict(self)
         del values["sources"], values["path"]
         return values
+
+
+class FoundImage(NamedTuple):
+    """An image below a folder.
+
+    Attributes:
+        path: to read: the file, or one file of a DICOM series.
+        folder: that it lies in.
+        name: of the file without its ending, or of the folder of the series.
+    """
+
+    path: Path
+    folder: Path
+    name: str
 
 
 def find_data_sets(places: Sequence[Path]) -> list[DataSet]:
@@ -154,6 +168,24 @@ def _series(folder: Path) -> list[Path]:
         identifiers = sorted(sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)))
         firsts = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name)[0] for name in identifiers]
     return [Path(file) for file in firsts] or [folder]
+
+
+def find_images(folder: Path) -> list[FoundImage]:
+    """The images in and below a folder, in the order of their names; label maps, known by theirs, are left out.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    sources = find_data_sets([folder])[0].sources
+    return [_found(path) for path in sources]
+
+
+def _found(path: Path) -> FoundImage:
+    if path.is_dir():  # DICOM files that cannot be read
+        return FoundImage(path, path, path.name)
+    if path.name.lower().endswith(READ_ENDINGS):
+        return FoundImage(path, path.parent, _stem(path))
+    return FoundImage(path, path.parent, path.parent.name)
 
 
 def _stem(file: Path) -> str:

@@ -11,12 +11,22 @@ finetune   ``cases`` [{``volume`` key, ``labels`` file, ``axis`` 0|1|2}], ``segm
            segment_id, terminology}], ``settings`` (:class:`sslseg.settings.Settings` as a dict), ``model`` (file to
            write). Result: ``model``, ``stopped`` "schedule" | "time limit" | "request", ``steps``, ``seconds``,
            ``device``, ``messages`` [sentences].
-predict    ``model`` file, ``volume`` key, ``output`` (class map to write, uint8), optional ``uncertainty``
-           (float32 map to write, 0..1), optional ``labels``, ``axis`` and ``segments`` (what is annotated in this
-           volume), optional ``device``. Result: ``output``, ``uncertainty``, ``stopped`` "schedule" | "request"
-           (then no file is written), ``seconds``, ``device``, ``messages``.
+predict    ``model`` file, ``volume`` key, ``output`` (class map to write, uint8; a label file with the segments of
+           the model where it does not end in .npy), optional ``uncertainty`` (float32 map to write, 0..1), optional
+           ``labels``, ``axis`` and ``segments`` (what is annotated in this volume), optional ``device``. Result:
+           ``output``, ``uncertainty``, ``stopped`` "schedule" | "request" (then no file is written), ``seconds``,
+           ``device``, ``messages``.
 suggest    ``output`` and ``uncertainty`` of a predict, ``volume`` key, ``labels`` file, ``axis``, ``segments``,
            optional ``n``. Result: ``suggestions`` [{``index``, ``score``, ``reason``}], best first.
+find       ``folder``. Result: ``images`` [{``path`` to load, ``folder`` that it lies in, ``name`` without ending}] in
+           and below the folder, in order; a DICOM series is one image, and label maps are left out.
+measure    ``settings``. Result: ``seconds`` that the steps of such a training take here (null after a cancel),
+           ``device``, ``stopped`` "schedule" | "request".
+pretrain   ``data`` [folders, image files, manifests], ``settings``
+           (:class:`sslseg.pretrain_settings.PretrainSettings` as a dict), ``weights`` (file to write), optional
+           ``resume`` (bool). Result: ``weights`` (null where nothing was learned), ``stopped`` "schedule" |
+           "time limit" | "request", ``steps``, ``slices``, ``skipped`` [sentences], ``seconds``, ``device``,
+           ``messages``.
 cancel     ``job``: the id to stop. Answered at once with ``found`` (false: no such job is waiting or running); the
            stopped job then ends with its own result. One that had not begun ends with ``stopped`` "request" alone.
 shutdown   answered at once, then the worker ends, whatever is running. The end of stdin, which the death of the
@@ -40,7 +50,7 @@ import math
 from typing import Any
 
 READY_ID = 0
-REQUESTS = ("load", "finetune", "predict", "suggest", "cancel", "shutdown")
+REQUESTS = ("load", "finetune", "predict", "suggest", "find", "measure", "pretrain", "cancel", "shutdown")
 EVENTS = ("progress", "result", "error", "log")
 
 

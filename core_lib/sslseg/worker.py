@@ -27,12 +27,11 @@ import psutil
 
 from sslseg import __version__
 from sslseg.errors import InputError, SSLSegError
+from sslseg.priority import lower_priority
 from sslseg.progress import Progress
 from sslseg.protocol import READY_ID, REQUESTS, decode, encode
 
 PROGRESS_INTERVAL_S = 0.1
-WINDOWS_BELOW_NORMAL = 0x4000  # psutil names it on Windows only
-POSIX_NICENESS = 10
 
 
 class Request(dict[str, Any]):
@@ -180,11 +179,6 @@ def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return requests, replies
-
-
-def lower_priority(process: psutil.Process, platform: str = sys.platform) -> None:
-    """Let the viewer go first where both want the processor."""
-    process.nice(WINDOWS_BELOW_NORMAL if platform == "win32" else POSIX_NICENESS)
 
 
 def run(folder: Path | None = None, threads: int | None = None) -> NoReturn:

@@ -16,11 +16,14 @@ from sslseg.errors import InputError
 from sslseg.files import atomic_path
 from sslseg.finetune import Case, finetune
 from sslseg.geometry import Geometry
+from sslseg.labelmap_io import write_labels
 from sslseg.model import Model
 from sslseg.predict import predict
+from sslseg.preparation import Preparation
 from sslseg.settings import Settings
 from sslseg.suggest import suggest
 from sslseg.volume import Volume, check_values, read_volume
+from sslseg.worker_side_jobs import SIDE_HANDLERS
 
 if TYPE_CHECKING:
     from sslseg.worker import Job  # which runs as __main__: importing it here would make a second copy
@@ -38,11 +41,18 @@ class Jobs:
 
     def __init__(self) -> None:
         self._volumes: dict[str, Volume] = {}
+        self._preparation = Preparation()
         self._model: tuple[tuple[str, int], Model] | None = None
 
     def handlers(self) -> dict[str, Callable[[Job], dict[str, Any]]]:
         """The function for each request that is a job."""
-        return {"load": self._load, "finetune": self._finetune, "predict": self._predict, "suggest": self._suggest}
+        return {
+            "load": self._load,
+            "finetune": self._finetune,
+            "predict": self._predict,
+            "suggest": self._suggest,
+            **SIDE_HANDLERS,
+        }
 
     def _load(self, job: Job) -> dict[str, Any]:
         begin = time.perf_counter()
@@ -66,7 +76,11 @@ class Jobs:
             annotation = _annotation(case["labels"], volume.geometry, request["segments"])
             cases.append(Case(volume, annotation, case["axis"]))
         result = finetune(
-            cases, Settings(**request["settings"]), on_progress=job.on_progress, should_stop=job.stop.is_set
+            cases,
+            Settings(**request["settings"]),
+            preparation=self._preparation,
+            on_progress=job.on_progress,
+            should_stop=job.stop.is_set,
         )
         result.model.save(request["model"])
         self._model = (_file_key(request["model"]), result.model)
@@ -91,6 +105,7 @@ class Jobs:
             annotation=annotation,
             axis=request.get("axis"),
             device=request.get("device", "auto"),
+            preparation=self._preparation,
             on_progress=job.on_progress,
             should_stop=job.stop.is_set,
         )
@@ -102,7 +117,10 @@ class Jobs:
         }
         if prediction.stopped == "request":
             return result
-        _write_array(prediction.labels, request["output"])
+        if request["output"].endswith(".npy"):
+            _write_array(prediction.labels, request["output"])
+        else:
+            write_labels(prediction.labels, prediction.geometry, prediction.segments, request["output"])
         if request.get("uncertainty"):
             _write_array(prediction.uncertainty, request["uncertainty"])
         return {**result, "output": request["output"], "uncertainty": request.get("uncertainty")}
