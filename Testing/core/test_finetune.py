@@ -126,9 +126,9 @@ def test_time_limit_stops_with_a_usable_model(tiny_training, monkeypatch, limit,
 def test_time_limit_and_request_cut_the_preparation_short(monkeypatch, limit, asked, expected):
     over = []
 
-    def spy(*arguments, should_stop):
+    def spy(*arguments, should_stop, **options):
         over.append(should_stop())
-        return prepare(*arguments, should_stop=should_stop)
+        return prepare(*arguments, should_stop=should_stop, **options)
 
     monkeypatch.setattr("sslseg.finetune.prepare", spy)
     settings = dataclasses.replace(SETTINGS, time_limit_s=limit)

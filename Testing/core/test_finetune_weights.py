@@ -2,18 +2,18 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from few_slices import CASES, SETTINGS, one_class, state, write_weights
 from synthetic import make_annotation, make_geometry, make_labels, make_volume
 
-from sslseg.backbone import BACKBONES, BackboneConfig, UNet
+from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork, UNet
 from sslseg.checkpoint import save_checkpoint
-from sslseg.errors import CheckpointError
-from sslseg.finetune import Case, finetune, resolve_weights
-from sslseg.model import model_header
+from sslseg.errors import CheckpointError, InputError
+from sslseg.finetune import Case, finetune
+from sslseg.model import Model, model_header
 from sslseg.predict import predict
-from sslseg.presets import PRESETS
 
 pytestmark = pytest.mark.usefixtures("tiny_training")
 
@@ -29,23 +29,47 @@ def pretrained_values():
 
 
 def test_linear_probe_trains_the_head_only(tiny_training, monkeypatch, weights):
-    monkeypatch.setitem(PRESETS, "fast", dataclasses.replace(tiny_training, steps=0, probe_steps=5))
-    settings = dataclasses.replace(SETTINGS, weights=str(weights))
+    settings = dataclasses.replace(SETTINGS, weights=str(weights), mode="linear")
     stopped = finetune([CASES["two slices"]], settings, should_stop=lambda: True)
-    forward, learning = UNet.forward, []
+    forward, learning = SegmentationNetwork.forward, []
 
-    def spy(unet, images):
-        features = forward(unet, images)
-        learning.append(features.requires_grad)
-        return features
+    def spy(network, images):
+        if network.training:
+            learning.append(network.backbone(images).requires_grad)
+        return forward(network, images)
 
-    monkeypatch.setattr(UNet, "forward", spy)
-    found, start = state(finetune([CASES["two slices"]], settings)), state(stopped)
+    monkeypatch.setattr(SegmentationNetwork, "forward", spy)
+    result = finetune([CASES["two slices"]], settings)
+    found, start = state(result), state(stopped)
+    assert learning
     assert not any(learning), "no gradient is computed for frozen layers"
+    assert {report.stage for report in result.history} == {"linear probe"}
+    assert result.steps == tiny_training.probe_steps + tiny_training.steps
     for name, value in pretrained_values().items():
         assert torch.equal(found[name], value), f"{name} moved"
     assert not torch.equal(found["head.weight"], start["head.weight"])
     assert not torch.equal(found["head.bias"], start["head.bias"])
+
+
+def test_a_linear_probe_of_random_weights_is_refused():
+    with pytest.raises(InputError, match="choose pretrained weights"):
+        finetune([CASES["one slice"]], dataclasses.replace(SETTINGS, weights="none", mode="linear"))
+
+
+def test_labels_travel_by_the_pretrained_features_from_training_to_every_later_prediction(tmp_path, weights):
+    case = CASES["two slices"]
+    model = finetune([case], dataclasses.replace(SETTINGS, weights=str(weights))).model
+    assert all(
+        torch.equal(pretrained_values()[f"backbone.{name}"], v) for name, v in model.features.state_dict().items()
+    )
+    model.save(tmp_path / "model.safetensors")
+    again = Model.load(tmp_path / "model.safetensors")
+    blind = Model(again.network, again.header)
+    at_once, later, by_intensities = (
+        predict(m, case.volume, annotation=case.annotation, device="cpu").uncertainty for m in (model, again, blind)
+    )
+    assert np.array_equal(at_once, later)
+    assert not np.array_equal(later, by_intensities)
 
 
 def test_fine_tuning_trains_every_layer(weights):
@@ -105,15 +129,10 @@ def test_slices_are_seen_at_the_size_of_preset_and_weights(monkeypatch, tmp_path
     monkeypatch.setattr(UNet, "forward", spy)
     path = write_weights(tmp_path / "w.safetensors", spacing_mm=spacing_mm)
     result = finetune([case], dataclasses.replace(SETTINGS, weights=str(path)))
-    assert set(seen) == {patch}
+    assert set(seen) == {patch, whole}, "the training sees patches, label propagation whole slices"
     seen.clear()
     predict(result.model, case.volume, device="cpu")
     assert set(seen) == {whole}
-
-
-def test_names_for_no_weights():
-    assert resolve_weights("none") is None
-    assert str(resolve_weights("some file.safetensors")) == "some file.safetensors"
 
 
 @pytest.mark.parametrize(

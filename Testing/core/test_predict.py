@@ -283,7 +283,7 @@ def test_lack_of_memory_while_preparing_is_raised_on_the_cpu(monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("sslseg.predict.SliceStack.from_volume", full)
+    monkeypatch.setattr("sslseg.preparation.SliceStack.from_volume", full)
     with pytest.raises(torch.OutOfMemoryError):
         predict(make_model(), make_pair()[0], device="cpu")
 

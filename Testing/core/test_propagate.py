@@ -10,7 +10,8 @@ from synthetic import GEOMETRIES, make_geometry, make_labels, make_volume
 
 from sslseg import propagate as propagate_module
 from sslseg.annotation import IGNORE
-from sslseg.propagate import MAX_PIXELS, patch_features, propagate, propagate_annotation, window_for
+from sslseg.pixel_features import MAX_PIXELS, PixelFeatures, patch_features
+from sslseg.propagate import propagate, propagate_annotation, window_for
 from sslseg.slices import InPlaneGrid, SliceStack, plane_of
 
 SIZE = (5, 6)
@@ -223,15 +224,6 @@ def test_window_grows_with_the_slice_distance(slice_mm, pixel_mm, expected):
     assert window_for(slice_mm, pixel_mm) == expected
 
 
-def test_patch_features_are_the_surroundings_at_two_scales():
-    image = torch.randn(2, 1, 8, 9)
-    features = patch_features(image)
-    assert features.shape == (2, 18, 8, 9)
-    assert torch.allclose(features[:, :9, 3, 4], image[:, 0, 2:5, 3:6].flatten(1) / 3)
-    smooth = image[:, 0].unfold(1, 3, 1).unfold(2, 3, 1).mean((-1, -2))  # smooth[:, r, c] is centred on r + 1, c + 1
-    assert torch.allclose(features[:, 9:, 4, 4], 0.7 * smooth[:, 1:6:2, 1:6:2].flatten(1) / 3, atol=1e-5)
-
-
 def disc(n=13, size=40, radius=7.0):
     """A disc that wanders across the slices, and its image."""
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
@@ -267,7 +259,7 @@ def test_annotation_of_a_volume_is_completed(name, axis):
     truth = torch.from_numpy(np.moveaxis(labels, axis, 0).copy())
     known, every = torch.full_like(truth, IGNORE), max(1, len(truth) // 4)
     known[every // 2 :: every] = truth[every // 2 :: every]
-    found = propagate_annotation(stack, known, 3, geometry.stack_spacing(axis))
+    found = propagate_annotation(PixelFeatures(stack), known, 3, geometry.stack_spacing(axis))
     assert found.probabilities.shape == (len(truth), 3, *stack.grid.model)
     winner = stack.grid.to_native(found.probabilities).argmax(1)
     assert dice(winner > 0, truth > 0) > 0.8
@@ -278,7 +270,7 @@ def test_large_slices_are_propagated_on_a_coarser_grid():
     stack = SliceStack(torch.randn(3, 1, 150, 300), 0, InPlaneGrid((150, 300), (150, 300)))
     labels = torch.full(shape, IGNORE, dtype=torch.uint8)
     labels[1] = 1
-    found = propagate_annotation(stack, labels, 2, make_geometry(shape).stack_spacing(0))
+    found = propagate_annotation(PixelFeatures(stack), labels, 2, make_geometry(shape).stack_spacing(0))
     assert found.probabilities.shape == (3, 2, MAX_PIXELS // 2, MAX_PIXELS)
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``sslseg segment | finetune | predict | suggest | evaluate | pretrain | info | demo | worker``.
+"""The command line, ``sslseg``: segment, finetune, predict, suggest, evaluate, pretrain, info, demo, benchmark, worker.
 
 Only the options are here, so that help comes at once; what the commands do is in :mod:`sslseg.cli_commands`, which
 imports torch. Exit codes: 0 done, 1 failed, 2 bad input.
@@ -23,7 +23,7 @@ import click
 from sslseg import __version__
 from sslseg.errors import SSLSegError
 from sslseg.pretrain_settings import BACKBONE_NAMES, DEFAULT_EPOCHS, METHODS
-from sslseg.settings import AUTO_WEIGHTS, NO_WEIGHTS, PRESETS
+from sslseg.settings import AUTO_WEIGHTS, FINETUNE, LINEAR, MODES, NO_WEIGHTS, PRESETS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +64,9 @@ SLICES = _Slices()
 _GUESSED = (click.NoSuchOption, getattr(click.exceptions, "NoSuchCommand", click.NoSuchOption))  # one of newer releases
 
 
-def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+def with_options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order in which help lists them."""
+
     def decorate(function: F) -> F:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -82,9 +84,9 @@ axis_option = click.option(
 slices_option = click.option(
     "--slices", type=SLICES, metavar="3,7,12", help="The annotated slices, empty ones included."
 )
-_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 _uncertainty = click.option("--uncertainty", type=FILE, help="Write the uncertainty, 0 to 1, to this image file.")
-training_options = _options(
+training_options = with_options(
     click.option(
         "--weights", default=AUTO_WEIGHTS, show_default=True, metavar=f"FILE|{NO_WEIGHTS}|{AUTO_WEIGHTS}",
         help=f"Pretrained weights; {AUTO_WEIGHTS}: the best that ship, {NO_WEIGHTS}: start from random ones.",
@@ -92,11 +94,11 @@ training_options = _options(
     click.option(
         "--preset", type=click.Choice(PRESETS), default="balanced", show_default=True, help="How long and how large."
     ),
-    _device,
+    device_option,
     click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same device: same result."),
     click.option("--time-limit", type=float, metavar="SECONDS", help="Stop training then, keeping the best model."),
 )  # fmt: skip
-common_options = _options(
+common_options = with_options(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text."),
     click.option("--debug", is_flag=True, help="Show warnings, and where an error comes from."),
 )
@@ -122,19 +124,26 @@ def cli() -> None:
     """
 
 
-def _command(name: str, *decorators: Callable[[Any], Any], text: str, module: str = "sslseg.cli_commands") -> None:
+def add_command(
+    name: str,
+    *decorators: Callable[[Any], Any],
+    text: str,
+    module: str = "sslseg.cli_commands",
+    group: click.Group = cli,
+) -> None:
     """Add a command whose options go to the function ``run_<name>`` of a module that may be slow to import."""
+    function = f"run_{name.replace('-', '_')}"
 
     def callback(*, as_json: bool, debug: bool, **options: Any) -> None:
         def work(output: Any) -> None:
-            getattr(importlib.import_module(module), f"run_{name}")(output, SimpleNamespace(**options))
+            getattr(importlib.import_module(module), function)(output, SimpleNamespace(**options))
 
         run(work, as_json=as_json, debug=debug)
 
-    cli.command(name, help=text)(_options(*decorators, common_options)(callback))
+    group.command(name, help=text)(with_options(*decorators, common_options)(callback))
 
 
-_command(
+add_command(
     "segment",
     click.argument("image", type=FILE),
     click.argument("labels", type=FILE),
@@ -145,7 +154,7 @@ _command(
     text="Learn from annotated slices and segment the rest.\n\n" + IMAGE_HELP + "\n\n" + LABELS_HELP,
 )  # fmt: skip
 
-_command(
+add_command(
     "finetune",
     click.option(
         "--case", "cases", type=(FILE, FILE), metavar="IMAGE LABELS", multiple=True, required=True,
@@ -162,29 +171,29 @@ _command(
     + " All cases need the same segments, by name, or by label value in plain label maps.",
 )  # fmt: skip
 
-_command(
+add_command(
     "predict",
     click.argument("model", type=FILE),
     click.argument("images", type=FILE, nargs=-1, required=True, metavar="IMAGE..."),
     click.option("-o", "--out", type=FILE, required=True, help="A file as in segment, or a folder."),
     click.option("--uncertainty", type=FILE, help="Write the uncertainty, 0 to 1: a file, or a folder."),
-    _device,
+    device_option,
     text="Segment images with a model.\n\n"
     "MODEL comes from finetune, or from segment --save-model. In a folder the results are named after their images.\n\n"
     + IMAGE_HELP,
 )
 
-_command(
+add_command(
     "suggest",
     click.argument("model", type=FILE),
     click.argument("image", type=FILE),
     click.argument("labels", type=FILE),
     click.option("-n", "number", type=click.IntRange(min=1), default=3, show_default=True, help="How many slices."),
-    slices_option, axis_option, _device,
+    slices_option, axis_option, device_option,
     text="Say which slices to annotate next.\n\n" + LABELS_HELP,
 )  # fmt: skip
 
-_command(
+add_command(
     "evaluate",
     click.argument("prediction", type=FILE),
     click.argument("reference", type=FILE),
@@ -195,7 +204,7 @@ _command(
     "not count.",
 )  # fmt: skip
 
-_command(
+add_command(
     "pretrain",
     click.option("--method", type=click.Choice(METHODS), required=True, help="What is learned from the images."),
     click.option(
@@ -217,7 +226,7 @@ _command(
         "--levels", type=(float, float, float, float), default=(1, 1, 1, 1), show_default=True,
         metavar="IMAGE TASK GROUP PIXEL", help="Weights of the parts of the loss of hssl; 0 leaves one out.",
     ),
-    _device,
+    device_option,
     click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same device: same result."),
     click.option("--resume", is_flag=True, help="Go on with the run in the log folder."),
     click.option("--log-dir", type=FILE, help="Folder of checkpoint and curves; OUT without its ending plus .run."),
@@ -229,7 +238,7 @@ _command(
     module="sslseg.cli_pretrain",
 )  # fmt: skip
 
-_command(
+add_command(
     "info",
     click.argument("file", type=FILE),
     click.option("--image", type=FILE, help="Draw what the weights or the model see in this image."),
@@ -238,19 +247,31 @@ _command(
     module="sslseg.cli_info",
 )
 
-_command(
+add_command(
     "demo",
     click.option("-o", "--out", type=FILE, default=Path("out/demo"), show_default=True, help="Folder for the results."),
     click.option("--preset", type=click.Choice(PRESETS), default="fast", show_default=True),
-    _device,
+    device_option,
     click.option("--time-limit", type=float, default=60, show_default=True, metavar="SECONDS", help="Of the training."),
     text="Try it all on a brain MRI.\n\nThe image comes with the package nilearn; nothing is downloaded.",
     module="sslseg.demo",
 )  # fmt: skip
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+_arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+_PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@cli.command(context_settings=_PASS_ON, add_help_option=False)
+@_arguments
+def benchmark(arguments: tuple[str, ...]) -> None:
+    """Measure accuracy with few annotations, beside other tools."""
+    group = importlib.import_module("sslseg.cli_benchmark").benchmark
+    group.main(arguments, prog_name="sslseg benchmark", standalone_mode=False)
+
+
+@cli.command(context_settings=_PASS_ON, add_help_option=False)
+@_arguments
 def worker(arguments: tuple[str, ...]) -> None:
     """Serve a viewer: JSON lines on stdin and stdout."""
     importlib.import_module("sslseg.worker").main(arguments)

@@ -132,7 +132,7 @@ def run_evaluate(output: Output, options: SimpleNamespace) -> None:
 
 
 def _settings(options: SimpleNamespace) -> Settings:
-    return Settings(options.preset, options.device, options.seed, options.time_limit, options.weights)
+    return Settings(options.preset, options.device, options.seed, options.time_limit, options.weights, options.mode)
 
 
 def _check_writable(files: Iterable[Path | None]) -> None:

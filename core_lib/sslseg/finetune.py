@@ -9,23 +9,26 @@ weights, which is usable at any moment.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from sslseg.annotation import Annotation
-from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork
+from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork, UNet
 from sslseg.device import MemoryGuard, resolve_device, seeded
 from sslseg.errors import InputError
 from sslseg.model import Model, load_backbone, model_header
+from sslseg.preparation import Preparation
 from sslseg.presets import PRESETS, Preset
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
 from sslseg.sampling import Case, PatchSampler, check_fits, prepare
-from sslseg.settings import AUTO_WEIGHTS, NO_WEIGHTS, Settings
+from sslseg.settings import LINEAR, NO_WEIGHTS, Settings
+from sslseg.shipped import resolve_weights
 from sslseg.trainer import Trainer
 
 __all__ = ["Case", "FinetuneResult", "finetune"]
@@ -59,11 +62,12 @@ class FinetuneResult:
     history: list[Progress] = field(default_factory=list)
 
 
-def finetune(
+def finetune(  # noqa: PLR0913 - a job is a function of plain arguments
     cases: Sequence[Case],
     settings: Settings | None = None,
     *,
     preset: Preset | None = None,
+    preparation: Preparation | None = None,
     on_progress: OnProgress = ignore_progress,
     should_stop: ShouldStop = never_stop,
 ) -> FinetuneResult:
@@ -73,6 +77,7 @@ def finetune(
         cases: volumes with at least one annotated slice each, all with the same segments.
         settings: preset, device, seed, time limit and weights.
         preset: another size and length than those that the settings name, for experiments.
+        preparation: what is known of the volumes from earlier jobs, and what later ones will find there.
         on_progress: called at every step and stage.
         should_stop: asked before every step, also while preparing; True ends the training with the best model so far.
 
@@ -94,12 +99,16 @@ def finetune(
 
     with seeded(settings.seed) as generator:
         preset = preset or PRESETS[settings.preset]
-        network, header = _network(cases, settings, preset)
+        pretrained, origin = _pretrained(settings)
+        network, header = _network(cases, preset, pretrained, origin)
         # Nothing is computed in batches here, so that a lack of memory leads to the CPU at once.
         guard = MemoryGuard(device, 1, messages.append)
         prepared = guard.run(
-            lambda where, _: prepare(cases, header["max_pixels"], header["spacing_mm"], where, should_stop=is_over)
-        )
+            lambda where, _: prepare(
+                cases, header["max_pixels"], header["spacing_mm"], where,
+                backbone=pretrained, preparation=preparation, should_stop=is_over,
+            )
+        )  # fmt: skip
         config = network.backbone.config
         sampler = PatchSampler(
             prepared, channels=config.in_channels, patch=preset.patch, stride=config.stride, generator=generator
@@ -114,10 +123,9 @@ def finetune(
             should_stop=should_stop,
             deadline=deadline,
         )
-        probe_steps = preset.probe_steps if header["weights"] != NO_WEIGHTS else 0
-        stopped = trainer.run(probe_steps)
+        stopped = trainer.run(settings.mode, pretrained=pretrained is not None)
     return FinetuneResult(
-        model=Model(trainer.best_network(), header),
+        model=Model(trainer.best_network(), header, features=pretrained),
         stopped=stopped,
         steps=trainer.step,
         seconds=time.monotonic() - started,
@@ -127,38 +135,44 @@ def finetune(
     )
 
 
-def resolve_weights(weights: str) -> Path | None:
-    """The file that ``Settings.weights`` stands for; None for random weights.
-
-    No weights ship with this version, so that "auto" stands for random ones too.
-    """
-    if weights in (NO_WEIGHTS, AUTO_WEIGHTS):
-        return None
-    return Path(weights)
-
-
-def _network(cases: Sequence[Case], settings: Settings, preset: Preset) -> tuple[SegmentationNetwork, dict]:
-    """The network to start from, and the header of the model that it becomes."""
-    annotation = cases[0].annotation
+def _pretrained(settings: Settings) -> tuple[UNet | None, dict[str, Any]]:
+    """The pretrained backbone with its header; None and what the header of a model says of random weights."""
     path = resolve_weights(settings.weights)
     if path is None:
-        config = BackboneConfig(BACKBONES["small"], CONTEXT_CHANNELS)
-        network = SegmentationNetwork(config, annotation.n_classes)
-        origin, spacing_mm, licence = NO_WEIGHTS, None, "of the user"
-    else:
-        backbone, pretrained = load_backbone(path)
-        network = SegmentationNetwork(backbone.config, annotation.n_classes)
-        network.backbone.load_state_dict(backbone.state_dict())
-        origin, spacing_mm, licence = pretrained["method"], pretrained["spacing_mm"], pretrained["licence"]
+        if settings.mode == LINEAR:
+            raise InputError("A linear probe of random weights learns nothing useful: choose pretrained weights.")
+        return None, {"method": NO_WEIGHTS, "spacing_mm": None, "licence": "of the user"}
+    return _read_backbone(str(path.absolute()), path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_backbone(path: str, _changed: int) -> tuple[UNet, dict[str, Any]]:
+    """The backbone of a file, the same object each time, so that features are known to be the same ones.
+
+    Nobody may change it: a training starts from a copy.
+    """
+    backbone, header = load_backbone(path)
+    return backbone.eval().requires_grad_(False), header
+
+
+def _network(
+    cases: Sequence[Case], preset: Preset, pretrained: UNet | None, origin: Mapping[str, Any]
+) -> tuple[SegmentationNetwork, dict[str, Any]]:
+    """The network to start from, and the header of the model that it becomes."""
+    annotation = cases[0].annotation
+    config = pretrained.config if pretrained else BackboneConfig(BACKBONES["small"], CONTEXT_CHANNELS)
+    network = SegmentationNetwork(config, annotation.n_classes)
+    if pretrained is not None:
+        network.backbone.load_state_dict(pretrained.state_dict())
     _start_at_class_shares(network.head, [case.annotation for case in cases])
     header = model_header(
-        network.backbone.config,
+        config,
         annotation.segments,
         axis=cases[0].axis,
         max_pixels=preset.max_pixels,
-        spacing_mm=spacing_mm,
-        weights=origin,
-        licence=licence,
+        spacing_mm=origin["spacing_mm"],
+        weights=origin["method"],
+        licence=origin["licence"],
     )
     return network, header
 

@@ -21,20 +21,27 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 METHOD = "finetune"
 """Header value ``method`` of a model that segments; pretrained weights carry the name of their method instead."""
 
+_BACKBONE, _FEATURES = "backbone.", "features."
+
 
 class Model:
     """A segmentation network and its header.
 
     Attributes:
         network: on the CPU after loading.
+        features: the pretrained backbone as it was before the training, by whose pixel features labels are propagated;
+            None where the training started from random weights.
         header: the JSON header of :mod:`sslseg.checkpoint`. Beyond the fixed keys: ``axis`` (array axis of the slices
             it was trained on), ``max_pixels`` (limit of the longer side of a slice), ``weights`` (what training
             started from).
     """
 
-    def __init__(self, network: SegmentationNetwork, header: Mapping[str, Any]) -> None:
+    def __init__(
+        self, network: SegmentationNetwork, header: Mapping[str, Any], *, features: UNet | None = None
+    ) -> None:
         self.network = network
         self.header = dict(header)
+        self.features = features
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -52,7 +59,10 @@ class Model:
         Raises:
             OutputError: the file could not be written.
         """
-        _save(path, self.network.state_dict(), self.header)
+        tensors = self.network.state_dict()
+        if self.features is not None:
+            tensors |= {f"{_FEATURES}{name}": tensor.cpu() for name, tensor in self.features.state_dict().items()}
+        _save(path, tensors, self.header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Model:
@@ -69,8 +79,10 @@ class Model:
         _check_header(header, path, "spacing_mm", "axis", "max_pixels", "classes")
         config = BackboneConfig.from_dict(header["backbone"], str(path))
         network = _not_initialised(lambda: SegmentationNetwork(config, len(header["classes"]) + 1))
+        frozen = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_FEATURES)}
         load_state(network, tensors, path)
-        return cls(network.eval(), header)
+        features = _load_unet(config, frozen, _FEATURES, path).requires_grad_(False) if frozen else None
+        return cls(network.eval(), header, features=features)
 
 
 def model_header(  # noqa: PLR0913 - the keys of the header
@@ -120,10 +132,17 @@ def load_backbone(path: str | os.PathLike[str]) -> tuple[UNet, dict[str, Any]]:
     header, tensors = load_checkpoint(path)
     _check_header(header, path, "spacing_mm")
     config = BackboneConfig.from_dict(header["backbone"], str(path))
+    return _load_unet(config, tensors, _BACKBONE, path), header
+
+
+def _load_unet(
+    config: BackboneConfig, tensors: Mapping[str, torch.Tensor], prefix: str, path: str | os.PathLike[str]
+) -> UNet:
+    """A backbone from those of ``tensors`` whose names begin with ``prefix``."""
     backbone = _not_initialised(lambda: UNet(config))
-    own = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
-    load_state(torch.nn.ModuleDict({"backbone": backbone}), own, path)
-    return backbone, header
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    load_state(torch.nn.ModuleDict({prefix.rstrip("."): backbone}), own, path)
+    return backbone.eval()
 
 
 def _not_initialised(build: Callable[[], Module]) -> Module:

@@ -15,10 +15,11 @@ from sslseg.device import MemoryGuard, autocast, move, resolve_device
 from sslseg.errors import InputError
 from sslseg.geometry import Geometry
 from sslseg.model import Model
+from sslseg.preparation import Preparation
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
-from sslseg.propagate import Propagation, propagate_annotation
+from sslseg.propagate import Propagation
 from sslseg.sampling import check_fits
-from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
+from sslseg.slices import InPlaneGrid, plane_of
 from sslseg.volume import Volume
 
 _BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
@@ -58,6 +59,7 @@ def predict(  # noqa: PLR0913 - a job is a function of plain arguments
     annotation: Annotation | None = None,
     axis: int | None = None,
     device: str = "auto",
+    preparation: Preparation | None = None,
     on_progress: OnProgress = ignore_progress,
     should_stop: ShouldStop = never_stop,
 ) -> Prediction:
@@ -72,6 +74,7 @@ def predict(  # noqa: PLR0913 - a job is a function of plain arguments
             label, and what label propagation says of the others is mixed with the network, more of it nearer by.
         axis: array axis of the slices; None = that of the training.
         device: see :func:`sslseg.device.resolve_device`.
+        preparation: what is known of the volume from the training, so that it is not computed again.
         on_progress: called for each batch of slices.
         should_stop: asked before each batch, and while labels are propagated.
 
@@ -92,8 +95,11 @@ def predict(  # noqa: PLR0913 - a job is a function of plain arguments
     # What is kept of the whole volume is not computed in batches: a lack of memory leads to the CPU at once.
     whole = MemoryGuard(target, 1, messages.append)
     source = whole.run(
-        lambda where, _: _Source(model, volume, annotation, axis=axis, device=where, should_stop=should_stop)
-    )
+        lambda where, _: _Source(
+            model, volume, annotation, axis=axis, device=where, preparation=preparation or Preparation(),
+            should_stop=should_stop,
+        )
+    )  # fmt: skip
     guard = MemoryGuard(whole.device, _BATCH[whole.device.type], messages.append)
     done = 0
     while done < shape[axis]:
@@ -126,6 +132,7 @@ class _Source:
         *,
         axis: int,
         device: torch.device,
+        preparation: Preparation,
         should_stop: ShouldStop,
     ) -> None:
         native, spacing = plane_of(volume, axis)
@@ -134,16 +141,11 @@ class _Source:
         )
         self.device = device
         self.network = move(model.network, device).eval()
-        self.stack = SliceStack.from_volume(volume, axis, grid, device)
+        self.stack = preparation.slices(volume, axis, grid, device)
         self.prior: Propagation | None = None
         if annotation is not None and bool(annotation.known.any()):
-            labels = torch.from_numpy(take_slices(annotation.labels, range(len(self.stack)), axis))
-            self.prior = propagate_annotation(
-                self.stack,
-                labels,
-                annotation.n_classes,
-                volume.geometry.stack_spacing(axis),
-                should_stop=should_stop,
+            self.prior = preparation.propagate(
+                volume, annotation, axis, grid, device, backbone=model.features, should_stop=should_stop
             )
 
     def to(self, device: torch.device) -> _Source:

@@ -19,14 +19,11 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
+from sslseg.pixel_features import PixelFeatures
 from sslseg.progress import ShouldStop, never_stop
-from sslseg.slices import SliceStack
 
 TEMPERATURE = 0.03
 """τ, for features whose distances are about 0 to 2, as those of unit vectors are."""
-
-MAX_PIXELS = 128
-"""Longest side of the slices on which labels travel: finer grids cost more and find no better matches."""
 
 FeaturesOf = Callable[[list[int]], torch.Tensor]
 """Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
@@ -35,7 +32,6 @@ _EPSILON = 1e-12
 _LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
 _PAIRS = 16  # of slices that are compared at once, to bound the memory
 _FILL_HOPS = 12  # passes that spread scribbles inside their own slice
-_PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
 
 
 @dataclass(frozen=True)
@@ -56,54 +52,33 @@ class Propagation:
         return Propagation(self.probabilities.to(device), self.weight.to(device))
 
 
-def patch_features(images: torch.Tensor) -> torch.Tensor:
-    """Features without a network: the 3 x 3 intensities around each pixel at two scales.
-
-    Args:
-        images: (slices, 1, rows, columns), about unit variance.
-
-    Returns:
-        (slices, 18, rows, columns), scaled so that :data:`TEMPERATURE` fits.
-    """
-    rows, columns = images.shape[-2:]
-    parts = []
-    for dilation, weight in _PATCH_SCALES:
-        smooth = images if dilation == 1 else F.avg_pool2d(_extend(images, 1), 3, stride=1)
-        padded = _extend(smooth, dilation)
-        steps = (0, dilation, 2 * dilation)
-        patch = [padded[..., y : y + rows, x : x + columns] for y in steps for x in steps]
-        parts.append(torch.cat(patch, dim=1) * (weight / len(patch) ** 0.5))
-    return torch.cat(parts, dim=1)
-
-
 def window_for(slice_spacing_mm: float, pixel_mm: float) -> int:
     """Half the width in pixels of the window: structures move further between slices that are further apart."""
     return int(min(5, max(2, round(0.75 * slice_spacing_mm / pixel_mm) + 1)))
 
 
 def propagate_annotation(
-    stack: SliceStack,
+    features: PixelFeatures,
     labels: torch.Tensor,
     n_classes: int,
     spacing_mm: tuple[float, float, float],
     *,
     should_stop: ShouldStop = never_stop,
 ) -> Propagation:
-    """Complete the annotation of a volume by its intensities, on a grid of at most :data:`MAX_PIXELS`.
+    """Complete the annotation of a volume, on the grid of its pixel features.
 
     Args:
-        stack: the slices of the volume.
+        features: of all slices of the volume.
         labels: uint8 (slices, rows, columns) on the native grid, ``IGNORE`` where nothing is annotated.
         n_classes: number of classes, background included.
         spacing_mm: (between slices, row, column) distances of the native grid.
         should_stop: see :func:`propagate`.
     """
-    grid = stack.grid.coarser(MAX_PIXELS)
-    images = F.interpolate(stack.images, size=grid.model, mode="bilinear", align_corners=False, antialias=True)
+    grid = features.grid
     pixel_mm = spacing_mm[1] * grid.native[0] / grid.model[0]
     return propagate(
-        lambda indices: patch_features(images[indices]),
-        grid.labels_to_model(labels).to(images.device),
+        features,
+        grid.labels_to_model(labels).to(features.device),
         n_classes,
         window=window_for(spacing_mm[0], pixel_mm),
         should_stop=should_stop,

@@ -10,9 +10,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE, Annotation
 from sslseg.augment import IntensityChange, SpatialRange, SpatialTransform, change_intensities
+from sslseg.backbone import UNet
 from sslseg.errors import InputError
+from sslseg.preparation import Preparation
 from sslseg.progress import ShouldStop, never_stop
-from sslseg.propagate import propagate_annotation
+from sslseg.propagate import Propagation
 from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 from sslseg.volume import Volume
 
@@ -74,18 +76,12 @@ class Patches:
 class PreparedCase:
     """A case as the training needs it: slices, labels and propagated labels on the model's grid."""
 
-    def __init__(self, case: Case, grid: InPlaneGrid, device: torch.device, *, should_stop: ShouldStop) -> None:
-        self.stack = SliceStack.from_volume(case.volume, case.axis, grid, device)
+    def __init__(self, case: Case, stack: SliceStack, prior: Propagation) -> None:
+        self.stack = stack
+        self.prior = prior
         everything = range(case.volume.array.shape[case.axis])
         native = torch.from_numpy(take_slices(case.annotation.labels, everything, case.axis))
-        self.labels = grid.labels_to_model(native).to(device)
-        self.prior = propagate_annotation(
-            self.stack,
-            native,
-            case.annotation.n_classes,
-            case.volume.geometry.stack_spacing(case.axis),
-            should_stop=should_stop,
-        )
+        self.labels = stack.grid.labels_to_model(native).to(stack.images.device)
         known = (native != IGNORE).flatten(1).any(1)
         self.annotated = torch.nonzero(known)[:, 0]
         self.others = torch.nonzero(~known)[:, 0]
@@ -97,23 +93,37 @@ class PreparedCase:
         self.prior = self.prior.to(device)
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
     cases: Sequence[Case],
     max_pixels: int,
     spacing_mm: float | None,
     device: torch.device,
     *,
+    backbone: UNet | None = None,
+    preparation: Preparation | None = None,
     should_stop: ShouldStop = never_stop,
 ) -> list[PreparedCase]:
-    """Resample and propagate every case; see :meth:`InPlaneGrid.fit` for the first two settings.
+    """Resample and propagate every case.
 
-    ``should_stop`` cuts the propagation short, nothing else.
+    Args:
+        cases: annotated volumes.
+        max_pixels: see :meth:`InPlaneGrid.fit`.
+        spacing_mm: see :meth:`InPlaneGrid.fit`.
+        device: where all of it goes.
+        backbone: pretrained, for the features that labels are propagated by; None: by intensities.
+        preparation: what is known of the volumes already.
+        should_stop: cuts the propagation short, nothing else.
     """
+    preparation = preparation or Preparation(len(cases))
     prepared = []
     for case in cases:
         native, spacing = plane_of(case.volume, case.axis)
         grid = InPlaneGrid.fit(native, spacing, max_pixels=max_pixels, model_spacing_mm=spacing_mm)
-        prepared.append(PreparedCase(case, grid, device, should_stop=should_stop))
+        stack = preparation.slices(case.volume, case.axis, grid, device)
+        prior = preparation.propagate(
+            case.volume, case.annotation, case.axis, grid, device, backbone=backbone, should_stop=should_stop
+        )
+        prepared.append(PreparedCase(case, stack, prior))
     return prepared
 
 

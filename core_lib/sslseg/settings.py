@@ -9,6 +9,7 @@ from typing import Any
 from sslseg.errors import InputError
 
 PRESETS = ("fast", "balanced", "accurate")
+FINETUNE, LINEAR = MODES = ("finetune", "linear")
 AUTO_WEIGHTS = "auto"
 NO_WEIGHTS = "none"
 
@@ -23,6 +24,7 @@ class Settings:
         seed: the same seed on the same device gives the same result.
         time_limit_s: stop training after this many seconds, leaving the best model; None = by schedule only.
         weights: path of pretrained weights, "none" for random ones, "auto" for the best that ships.
+        mode: "finetune" trains the head and then all layers; "linear" the head alone, on frozen pretrained features.
     """
 
     preset: str = "balanced"
@@ -30,10 +32,13 @@ class Settings:
     seed: int = 0
     time_limit_s: float | None = None
     weights: str = AUTO_WEIGHTS
+    mode: str = FINETUNE
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise InputError(f"There is no preset '{self.preset}': choose one of {', '.join(PRESETS)}.")
+        if self.mode not in MODES:
+            raise InputError(f"There is no mode '{self.mode}': choose one of {', '.join(MODES)}.")
         if self.time_limit_s is not None and not (math.isfinite(self.time_limit_s) and self.time_limit_s > 0):
             raise InputError(
                 f"A time limit of {self.time_limit_s:g} s leaves no time to train: give a positive number."

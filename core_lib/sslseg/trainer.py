@@ -17,6 +17,7 @@ from sslseg.metrics import dice_per_class, mean_dice
 from sslseg.presets import Preset
 from sslseg.progress import OnProgress, Progress, ShouldStop
 from sslseg.sampling import Patches, PatchSampler, PreparedCase
+from sslseg.settings import LINEAR
 
 _RATE_SCRATCH = 1e-3
 _RATE_HEAD = 5e-3
@@ -76,17 +77,22 @@ class Trainer:
         """The moving average of the weights, on the CPU."""
         return move(self._average, torch.device("cpu")).eval()
 
-    def run(self, probe_steps: int) -> str:
-        """Train to the end of the schedule, the deadline or a request; says which: see ``FinetuneResult.stopped``."""
-        pretrained = probe_steps > 0
-        total = probe_steps + self._preset.steps
-        self._clock.start(total)
-        if pretrained:
-            head = [{"params": self.network.head.parameters(), "rate": _RATE_HEAD}]
-            stopped = self._stage("linear probe", probe_steps, head, frozen=True)
-            if stopped != "schedule":
-                return stopped
-        return self._stage("fine-tuning", self._preset.steps, _parameter_groups(self.network, pretrained), frozen=False)
+    def run(self, mode: str, *, pretrained: bool) -> str:
+        """Train to the end of the schedule, the deadline or a request; says which: see ``FinetuneResult.stopped``.
+
+        Args:
+            mode: see :class:`sslseg.settings.Settings`; a linear probe takes as many steps as both stages together.
+            pretrained: whether the backbone is worth a linear probe, and smaller rates.
+        """
+        probe_steps, steps = self._preset.probe_steps if pretrained else 0, self._preset.steps
+        if mode == LINEAR:
+            probe_steps, steps = probe_steps + steps, 0
+        self._clock.start(probe_steps + steps)
+        head = [{"params": self.network.head.parameters(), "rate": _RATE_HEAD}]
+        stopped = self._stage("linear probe", probe_steps, head, frozen=True)
+        if stopped != "schedule":
+            return stopped
+        return self._stage("fine-tuning", steps, _parameter_groups(self.network, pretrained), frozen=False)
 
     def _stage(self, name: str, steps: int, groups: list[dict], *, frozen: bool) -> str:
         self.network.backbone.requires_grad_(not frozen)

@@ -1,0 +1,58 @@
+"""What label propagation compares: intensities alone, or beside what a backbone sees."""
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from sslseg.backbone import BACKBONES, BackboneConfig, UNet
+from sslseg.pixel_features import MAX_PIXELS, PixelFeatures, patch_features
+from sslseg.slices import InPlaneGrid, SliceStack
+
+
+def make_stack(n=5, size=(12, 14)):
+    images = torch.randn((n, 1, *size), generator=torch.Generator().manual_seed(n))
+    return SliceStack(images, 0, InPlaneGrid(size, size))
+
+
+def make_backbone(in_channels=1):
+    torch.manual_seed(1)
+    return UNet(BackboneConfig(BACKBONES["tiny"], in_channels)).eval()
+
+
+def test_patch_features_are_the_surroundings_at_two_scales():
+    image = torch.randn(2, 1, 8, 9)
+    features = patch_features(image)
+    assert features.shape == (2, 18, 8, 9)
+    assert torch.allclose(features[:, :9, 3, 4], image[:, 0, 2:5, 3:6].flatten(1) / 3)
+    smooth = image[:, 0].unfold(1, 3, 1).unfold(2, 3, 1).mean((-1, -2))  # smooth[:, r, c] is centred on r + 1, c + 1
+    assert torch.allclose(features[:, 9:, 4, 4], 0.7 * smooth[:, 1:6:2, 1:6:2].flatten(1) / 3, atol=1e-5)
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_learned_features_have_unit_length_and_stand_beside_the_intensities(in_channels):
+    stack, backbone = make_stack(), make_backbone(in_channels)
+    found = PixelFeatures(stack, backbone)([4, 0])
+    patches = patch_features(stack.images)[[4, 0]]
+    learned, beside = found.split([found.shape[1] - patches.shape[1], patches.shape[1]], dim=1)
+    with torch.no_grad():
+        expected = F.normalize(backbone(stack.with_context(torch.tensor([4, 0]), in_channels)), dim=1)
+    assert torch.allclose(learned, expected, atol=0.08)  # half precision, and bfloat16 where the processor has it
+    assert torch.allclose(learned.norm(dim=1), torch.ones(2, 12, 14), atol=5e-3)
+    share = beside.norm() / patches.norm()
+    assert torch.allclose(beside, patches * share, atol=1e-6)
+    assert not found.requires_grad
+
+
+def test_every_slice_goes_through_the_backbone_once(monkeypatch):
+    stack, backbone, seen = make_stack(), make_backbone(), []
+    forward = UNet.forward
+    monkeypatch.setattr(UNet, "forward", lambda net, images: (seen.append(len(images)), forward(net, images))[1])
+    features = PixelFeatures(stack, backbone)
+    first = features([0, 1])
+    assert torch.equal(features([1, 2, 1])[0], first[1])
+    assert sum(seen) == 3
+
+
+def test_large_slices_are_compared_on_a_coarser_grid():
+    features = PixelFeatures(make_stack(2, (150, 300)), make_backbone())
+    assert features([0]).shape[-2:] == features.grid.model == (MAX_PIXELS // 2, MAX_PIXELS)

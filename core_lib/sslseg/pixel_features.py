@@ -1,0 +1,83 @@
+"""Pixel features in which the same tissue of neighbouring slices looks alike: what label propagation compares."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from sslseg.backbone import UNet
+from sslseg.device import autocast, move
+from sslseg.slices import InPlaneGrid, SliceStack
+
+MAX_PIXELS = 128
+"""Longest side of the slices whose pixels are compared: finer grids cost more and find no better matches."""
+
+_PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
+_PATCH_SHARE = 0.7  # scale of the intensities beside learned features of unit length
+_AT_ONCE = 8  # slices that the backbone sees together, to bound the memory
+
+
+def patch_features(images: torch.Tensor) -> torch.Tensor:
+    """Features without a network: the 3 x 3 intensities around each pixel at two scales.
+
+    Args:
+        images: (slices, 1, rows, columns), about unit variance.
+
+    Returns:
+        (slices, 18, rows, columns), scaled so that distances are about 0 to 2.
+    """
+    rows, columns = images.shape[-2:]
+    parts = []
+    for dilation, weight in _PATCH_SCALES:
+        smooth = images if dilation == 1 else F.avg_pool2d(_extend(images, 1), 3, stride=1)
+        padded = _extend(smooth, dilation)
+        steps = (0, dilation, 2 * dilation)
+        patch = [padded[..., y : y + rows, x : x + columns] for y in steps for x in steps]
+        parts.append(torch.cat(patch, dim=1) * (weight / len(patch) ** 0.5))
+    return torch.cat(parts, dim=1)
+
+
+class PixelFeatures:
+    """The features of all slices of a stack, on a grid of at most :data:`MAX_PIXELS`.
+
+    With a pretrained backbone they are its pixel features, L2-normalised, beside the intensities; these alone without.
+    What the backbone makes of a slice is computed when it is first asked for, and kept in half precision.
+
+    Args:
+        stack: the slices.
+        backbone: pretrained, or None; it is moved to the device of the stack.
+
+    Attributes:
+        grid: native grid and that of the features.
+        device: of the features.
+    """
+
+    def __init__(self, stack: SliceStack, backbone: UNet | None = None) -> None:
+        self.grid: InPlaneGrid = stack.grid.coarser(MAX_PIXELS)
+        self.device = stack.images.device
+        images = F.interpolate(stack.images, size=self.grid.model, mode="bilinear", align_corners=False, antialias=True)
+        self._stack = SliceStack(images, stack.axis, self.grid)
+        self._backbone = backbone
+        self._learned: dict[int, torch.Tensor] = {}
+
+    def __call__(self, indices: list[int]) -> torch.Tensor:
+        """Float32 features (n, channels, rows, columns) of the slices with these indices."""
+        patches = patch_features(self._stack.images[indices])
+        if self._backbone is None:
+            return patches
+        self._learn([index for index in dict.fromkeys(indices) if index not in self._learned], self._backbone)
+        learned = torch.stack([self._learned[index] for index in indices]).float()
+        return torch.cat([learned, patches * _PATCH_SHARE], dim=1)
+
+    @torch.no_grad()
+    def _learn(self, indices: list[int], backbone: UNet) -> None:
+        for start in range(0, len(indices), _AT_ONCE):
+            part = indices[start : start + _AT_ONCE]
+            images = self._stack.with_context(torch.tensor(part), backbone.config.in_channels)
+            with autocast(self.device):
+                features = move(backbone, self.device).eval()(images)
+            self._learned.update(zip(part, F.normalize(features.float(), dim=1).half(), strict=True))
+
+
+def _extend(maps: torch.Tensor, margin: int) -> torch.Tensor:
+    return F.pad(maps, (margin,) * 4, mode="replicate")

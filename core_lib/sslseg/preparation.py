@@ -1,0 +1,107 @@
+"""What a volume needs before anything is learned from it, kept for the next job on the same volume."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from sslseg.annotation import IGNORE, Annotation
+from sslseg.backbone import UNet
+from sslseg.pixel_features import PixelFeatures
+from sslseg.progress import ShouldStop, never_stop
+from sslseg.propagate import Propagation, propagate_annotation
+from sslseg.slices import InPlaneGrid, SliceStack, take_slices
+from sslseg.volume import Volume
+
+
+@dataclass(eq=False)
+class _Prepared:
+    """Of one volume, cut one way."""
+
+    volume: Volume
+    axis: int
+    grid: InPlaneGrid
+    stack: SliceStack
+    backbone: UNet | None = None
+    features: PixelFeatures | None = None
+    priors: dict[bytes, Propagation] = field(default_factory=dict)
+
+
+class Preparation:
+    """Slices, pixel features and propagated labels of volumes, each computed once.
+
+    A training, the prediction after it and the next training after a correction share them: only what changed is
+    computed again. Objects are compared by identity: a volume whose array is changed in place is not noticed.
+
+    Args:
+        volumes: the most volumes that are remembered; the one used least recently is forgotten.
+    """
+
+    def __init__(self, volumes: int = 2) -> None:
+        self._most = volumes
+        self._known: list[_Prepared] = []
+
+    def slices(self, volume: Volume, axis: int, grid: InPlaneGrid, device: torch.device) -> SliceStack:
+        """The slices of ``volume`` along ``axis``.
+
+        Raises:
+            InputError: NaN or infinite values.
+        """
+        return self._of(volume, axis, grid, device).stack
+
+    def propagate(  # noqa: PLR0913 - what, where, by what, and until when
+        self,
+        volume: Volume,
+        annotation: Annotation,
+        axis: int,
+        grid: InPlaneGrid,
+        device: torch.device,
+        *,
+        backbone: UNet | None = None,
+        should_stop: ShouldStop = never_stop,
+    ) -> Propagation:
+        """The annotation of ``volume``, carried to all its slices by the pixel features of ``backbone``.
+
+        What ``should_stop`` cut short is not remembered.
+        """
+        known = self._of(volume, axis, grid, device)
+        if known.features is None or known.backbone is not backbone:
+            known.backbone, known.features = backbone, PixelFeatures(known.stack, backbone)
+            known.priors.clear()
+        native = take_slices(annotation.labels, range(len(known.stack)), axis)
+        key = _digest(native, annotation.n_classes)
+        if key in known.priors:
+            return known.priors[key]
+        prior = propagate_annotation(
+            known.features,
+            torch.from_numpy(native),
+            annotation.n_classes,
+            volume.geometry.stack_spacing(axis),
+            should_stop=should_stop,
+        )
+        if not should_stop():
+            known.priors = {key: prior}  # the one before will not come back
+        return prior
+
+    def _of(self, volume: Volume, axis: int, grid: InPlaneGrid, device: torch.device) -> _Prepared:
+        for known in self._known:
+            same = known.volume is volume and known.axis == axis and known.grid == grid
+            if same and known.stack.images.device == device:
+                self._known.remove(known)
+                break
+        else:
+            known = _Prepared(volume, axis, grid, SliceStack.from_volume(volume, axis, grid, device))
+        self._known = [known, *self._known[: self._most - 1]]
+        return known
+
+
+def _digest(labels: np.ndarray, n_classes: int) -> bytes:
+    """A key of an annotation: of its annotated slices, and how many classes there are."""
+    annotated = np.flatnonzero((labels != IGNORE).any(axis=(1, 2)))
+    digest = hashlib.blake2b(np.array([n_classes, *labels.shape, *annotated]).tobytes(), digest_size=16)
+    for index in annotated:
+        digest.update(labels[index].tobytes())
+    return digest.digest()
