@@ -36,7 +36,8 @@ def test_learned_features_have_unit_length_and_stand_beside_the_intensities(in_c
     learned, beside = found.split([found.shape[1] - patches.shape[1], patches.shape[1]], dim=1)
     with torch.no_grad():
         expected = F.normalize(backbone(stack.with_context(torch.tensor([4, 0]), in_channels)), dim=1)
-    assert torch.allclose(learned, expected, atol=0.08)  # half precision, and bfloat16 where the processor has it
+    # In half precision, and computed in bfloat16 where the processor has it.
+    assert F.cosine_similarity(learned, expected).min() > 0.99
     assert torch.allclose(learned.norm(dim=1), torch.ones(2, 12, 14), atol=5e-3)
     share = beside.norm() / patches.norm()
     assert torch.allclose(beside, patches * share, atol=1e-6)
