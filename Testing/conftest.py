@@ -1,4 +1,4 @@
-"""What every test shares: one torch thread, and the folder of labelled images where it is there."""
+"""What tests share: one torch thread, the folder of labelled images where it is there, and a headless Slicer."""
 
 import os
 import sys
@@ -20,3 +20,19 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the labelled images are not there ({folder}); set SSLSEG_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def app():
+    """A headless Slicer, booted once."""
+    from SSLSegmentLib.headless_app import boot  # noqa: PLC0415 - tests of the core need no Slicer
+
+    running = boot()
+    yield running
+    running.shutdown()
+
+
+@pytest.fixture
+def scene(app):
+    app.scene.Clear(0)
+    return app.scene

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,21 +14,7 @@ from mrml_cases import GEOMETRIES, some_labels, write_dicom_series
 
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml
-from SSLSegmentLib.headless_app import HeadlessApp, boot
 from SSLSegmentLib.worker_process import WorkerProcess
-
-
-@pytest.fixture(scope="session")
-def app() -> Iterator[HeadlessApp]:
-    running = boot()
-    yield running
-    running.shutdown()
-
-
-@pytest.fixture
-def scene(app: HeadlessApp) -> slicer.vtkMRMLScene:
-    app.scene.Clear(0)
-    return app.scene
 
 
 @pytest.fixture(params=GEOMETRIES)

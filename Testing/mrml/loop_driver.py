@@ -3,13 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import psutil
 import slicer
 
+from processes import waiting_for_processor
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop import AnnotationLoop
@@ -51,14 +51,6 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     """Of two masks; 1 where both are empty."""
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else 1.0
-
-
-def waiting_for_processor() -> float:
-    """Seconds that this thread was ready to run while other programs had the processor; 0 where nobody counts it."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) * 1e-9
-    except OSError:
-        return 0.0
 
 
 class Driver:
