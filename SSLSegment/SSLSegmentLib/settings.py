@@ -39,11 +39,13 @@ class LoopSettings:
         show_curves: plot loss and Dice while training.
         export_formats: endings without the leading dot, for example "seg.nrrd", "nii.gz", "stl".
         export_folder: where exports go; empty until chosen.
+        apply_model: file of a saved model that is to be applied; empty: the one of the latest training.
         apply_folder: images that the model is to be applied to; empty until chosen.
         apply_output_folder: where their segmentations go; empty: beside the images.
         apply_ending: their format, one of :data:`SSLSegmentLib.apply_job.ENDINGS`.
         pretraining_folder: unlabelled scans, or a manifest of several folders; empty until chosen.
         pretraining_method: one of :data:`sslseg.pretrain_settings.METHODS`.
+        pretraining_backbone: size of the network, one of :data:`sslseg.pretrain_settings.BACKBONE_NAMES`.
         pretraining_minutes: time budget of the whole run.
         pretraining_name: of the weights that it makes, a file name without its ending; empty until chosen.
     """
@@ -66,11 +68,13 @@ class LoopSettings:
     show_curves: bool = True
     export_formats: list[str] = field(default_factory=lambda: ["seg.nrrd"])
     export_folder: str = ""
+    apply_model: str = ""
     apply_folder: str = ""
     apply_output_folder: str = ""
     apply_ending: str = ".seg.nrrd"
     pretraining_folder: str = ""
     pretraining_method: str = "pix2rep"
+    pretraining_backbone: str = "small"
     pretraining_minutes: float = 30.0
     pretraining_name: str = ""
 

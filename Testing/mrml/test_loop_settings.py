@@ -28,11 +28,13 @@ CHOSEN = LoopSettings(
     show_curves=False,
     export_formats=["nii.gz", "stl"],
     export_folder="/Ausgabe größer",
+    apply_model="/Modelle größer/m.safetensors",
     apply_folder="/Eingabe größer",
     apply_output_folder="/Ergebnisse größer",
     apply_ending=".nii.gz",
     pretraining_folder="/Aufnahmen größer",
     pretraining_method="barlow",
+    pretraining_backbone="tiny",
     pretraining_minutes=5.5,
     pretraining_name="Nieren größer",
 )
