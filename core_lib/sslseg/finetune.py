@@ -106,7 +106,7 @@ def finetune(  # noqa: PLR0913 - a job is a function of plain arguments
         prepared = guard.run(
             lambda where, _: prepare(
                 cases, header["max_pixels"], header["spacing_mm"], where,
-                backbone=pretrained, preparation=preparation, should_stop=is_over,
+                backbone=pretrained, preparation=preparation, carry=preset.propagated > 0, should_stop=is_over,
             )
         )  # fmt: skip
         config = network.backbone.config

@@ -76,7 +76,7 @@ class Patches:
 class PreparedCase:
     """A case as the training needs it: slices, labels and propagated labels on the model's grid."""
 
-    def __init__(self, case: Case, stack: SliceStack, prior: Propagation) -> None:
+    def __init__(self, case: Case, stack: SliceStack, prior: Propagation | None) -> None:
         self.stack = stack
         self.prior = prior
         everything = range(case.volume.array.shape[case.axis])
@@ -90,7 +90,7 @@ class PreparedCase:
         """Move everything to ``device``."""
         self.stack = self.stack.to(device)
         self.labels = self.labels.to(device)
-        self.prior = self.prior.to(device)
+        self.prior = self.prior.to(device) if self.prior else None
 
 
 def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
@@ -101,6 +101,7 @@ def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
     *,
     backbone: UNet | None = None,
     preparation: Preparation | None = None,
+    carry: bool = True,
     should_stop: ShouldStop = never_stop,
 ) -> list[PreparedCase]:
     """Resample and propagate every case.
@@ -112,6 +113,7 @@ def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
         device: where all of it goes.
         backbone: pretrained, for the features that labels are propagated by; None: by intensities.
         preparation: what is known of the volumes already.
+        carry: whether labels are propagated to the slices that are not annotated.
         should_stop: cuts the propagation short, nothing else.
     """
     preparation = preparation or Preparation(len(cases))
@@ -120,9 +122,11 @@ def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
         native, spacing = plane_of(case.volume, case.axis)
         grid = InPlaneGrid.fit(native, spacing, max_pixels=max_pixels, model_spacing_mm=spacing_mm)
         stack = preparation.slices(case.volume, case.axis, grid, device)
-        prior = preparation.propagate(
-            case.volume, case.annotation, case.axis, grid, device, backbone=backbone, should_stop=should_stop
-        )
+        prior = None
+        if carry:
+            prior = preparation.propagate(
+                case.volume, case.annotation, case.axis, grid, device, backbone=backbone, should_stop=should_stop
+            )
         prepared.append(PreparedCase(case, stack, prior))
     return prepared
 
@@ -160,7 +164,7 @@ class PatchSampler:
     def propagated(self, n: int) -> Patches | None:
         """``n`` patches of un-annotated slices, with the labels that reached them; None for none."""
         case = self._cases[self._draw(len(self._cases))]
-        if not (n and len(case.others)):
+        if not n or case.prior is None or not len(case.others):
             return None
         slices = case.others[torch.randint(len(case.others), (n,), generator=self._generator)]
         device = case.labels.device
