@@ -43,7 +43,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m sslseg.benchmark -o $(OUT)/bench
+	$(BIN)/python -m sslseg.benchmarks.speed -o $(OUT)/bench
 
 clean:
 	rm -rf $(OUT) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Speed and memory on this machine: ``python -m sslseg.benchmark -o FOLDER`` (``make bench``).
+"""Speed and memory on this machine: ``python -m sslseg.benchmarks.speed -o FOLDER`` (``make bench``).
 
 Measures what a clinician waits for, on a phantom of the size of a cardiac stack (10 x 256 x 216, as in ACDC), and the
 peak memory of predicting a large CT. The throughput of a training step and of prediction stands beside that of a plain
@@ -23,7 +23,7 @@ import torch
 
 from sslseg import __version__
 from sslseg.annotation import IGNORE, Annotation, default_segments
-from sslseg.benchmark_monai import monai_prediction_rate, monai_training_rate
+from sslseg.benchmarks.speed_monai import monai_prediction_rate, monai_training_rate
 from sslseg.files import atomic_path
 from sslseg.finetune import Case, FinetuneResult, finetune
 from sslseg.geometry import Geometry
@@ -149,14 +149,14 @@ def memory_measurement(model: Model) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         model.save(path)
-        command = [sys.executable, "-m", "sslseg.benchmark", "--predict-large", str(path)]
+        command = [sys.executable, "-m", "sslseg.benchmarks.speed", "--predict-large", str(path)]
         answer = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     return Measurement("peak memory, prediction of 300 x 512 x 512", float(answer.split()[-1]), "GB", 2)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure everything, print a table and write ``speed.json``."""
-    parser = argparse.ArgumentParser(prog="python -m sslseg.benchmark", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m sslseg.benchmarks.speed", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("out/bench"), help="folder of speed.json")
     parser.add_argument("--predict-large", type=Path, metavar="MODEL", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

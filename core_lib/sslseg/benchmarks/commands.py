@@ -1,0 +1,100 @@
+"""What ``sslseg benchmark`` does: options to settings, jobs, and a report of all that is known so far."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+from sslseg.benchmarks import fewshot, fewshot_report
+from sslseg.benchmarks.fewshot_settings import FewshotSettings
+from sslseg.benchmarks.runs import Job, ResultFile, Row, Work, run_jobs
+from sslseg.console import Output
+from sslseg.device import resolve_device
+from sslseg.errors import InputError, OutputError
+
+
+def run_fewshot(output: Output, options: SimpleNamespace) -> None:
+    """Few labelled patients or slices, across patients."""
+    settings = FewshotSettings(
+        data=options.data, protocol=options.protocol, weights=_named_files(options.weights),
+        patients=tuple(options.patients), slices=tuple(options.slices), draws=options.draws,
+        modes=_among(options.modes, fewshot.MODES, "mode"), steps=options.steps, preset=options.preset,
+        device=str(resolve_device(options.device)),
+    )  # fmt: skip
+    command = [
+        "sslseg benchmark fewshot --data DATA", f"--protocol {settings.protocol}",
+        *(f"--weights {shlex.quote(f'{name}={path.name}')}" for name, path in settings.weights.items()),
+        f"--patients {_listed(settings.patients)}", f"--slices {_listed(settings.slices)}",
+        f"--draws {settings.draws}", f"--modes {_listed(settings.modes)}", f"--steps {settings.steps}",
+        f"--preset {settings.preset}", f"--device {settings.device}",
+    ]  # fmt: skip
+
+    def report(rows: Sequence[Row], page: Path) -> None:
+        fewshot_report.write_report(rows, settings, " ".join(command), page)
+
+    benchmark = _Benchmark(f"fewshot-{settings.protocol}", fewshot.plan(settings), fewshot.worker(settings), report)
+    _run(output, options, benchmark)
+
+
+@dataclass(frozen=True)
+class _Benchmark:
+    """What is run: its name, its jobs, what does one, and what writes the page."""
+
+    name: str
+    jobs: Sequence[Job]
+    work: Work
+    report: Callable[[Sequence[Row], Path], None]
+
+
+def _run(output: Output, options: SimpleNamespace, benchmark: _Benchmark) -> None:
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {options.out} could not be made: {error.strerror or error}.") from error
+    results = ResultFile(options.out / f"{benchmark.name}.jsonl")
+    complete = False
+    if not options.report_only:
+        with output.job() as (on_progress, should_stop):
+            complete = run_jobs(
+                benchmark.jobs, benchmark.work, results, processes=options.jobs, threads=options.threads,
+                on_progress=on_progress, should_stop=should_stop,
+            )  # fmt: skip
+    rows = results.rows()
+    if not rows:
+        raise InputError(f"{results.path} holds no results: run the benchmark without --report-only first.")
+    page = options.out / f"{benchmark.name}.md"
+    benchmark.report(rows, page)
+    if not (complete or options.report_only):
+        output.say("Stopped before all jobs were done; the same command goes on.")
+    output.say(f"Wrote {page}.")
+    output.result({"results": results.path, "page": page, "rows": len(rows), "complete": complete})
+
+
+def _named_files(pairs: Sequence[str]) -> dict[str, Path]:
+    """Weights as NAME=FILE."""
+    found = {}
+    for pair in pairs:
+        name, _, file = pair.partition("=")
+        if not (name and file):
+            raise InputError(f"'{pair}' is not NAME=FILE: say under which name the weights are reported.")
+        if name in found:
+            raise InputError(f"Two files of weights are named {name}: give each its own name.")
+        if not Path(file).is_file():
+            raise InputError(f"{file} is not there: give the file of the weights {name}.")
+        found[name] = Path(file)
+    return found
+
+
+def _among(text: str, known: Sequence[str], what: str) -> tuple[str, ...]:
+    chosen = known if text == "all" else [part.strip() for part in text.split(",")]
+    wrong = [name for name in chosen if name not in known]
+    if wrong:
+        raise InputError(f"There is no {what} '{wrong[0]}': choose among {', '.join(known)}.")
+    return tuple(chosen)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))
