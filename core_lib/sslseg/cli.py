@@ -94,6 +94,10 @@ training_options = with_options(
     click.option(
         "--preset", type=click.Choice(PRESETS), default="balanced", show_default=True, help="How long and how large."
     ),
+    click.option(
+        "--mode", type=click.Choice(MODES), default=FINETUNE, show_default=True,
+        help=f"{FINETUNE}: the head, then all layers; {LINEAR}: the head alone, on frozen pretrained features.",
+    ),
     device_option,
     click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same device: same result."),
     click.option("--time-limit", type=float, metavar="SECONDS", help="Stop training then, keeping the best model."),
