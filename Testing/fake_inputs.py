@@ -26,16 +26,18 @@ class Number(QWidget):
     def _after_maximum(self, value: float) -> None:
         self.value = min(self.value, value)
 
+
+class Ranged(Number):
     def setRange(self, minimum: float, maximum: float) -> None:
         self.minimum, self.maximum = minimum, maximum
 
 
-class QSpinBox(Number):
+class QSpinBox(Ranged):
     def _get_text(self) -> str:
         return f"{self.prefix}{self.value}{self.suffix}"
 
 
-class QSlider(Number):
+class QSlider(Ranged):
     pass
 
 
@@ -47,7 +49,7 @@ class Decimal(Number):
         return round(float(super()._clean_value(value)), self.decimals)
 
 
-class QDoubleSpinBox(Decimal):
+class QDoubleSpinBox(Decimal, Ranged):
     pass
 
 

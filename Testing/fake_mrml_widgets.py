@@ -314,12 +314,12 @@ class qMRMLSliceWidget(qMRMLWidget):
 class qSlicerLayoutManager(QObject):
     """Three slice views; ``layout`` is the number of the arrangement."""
 
-    NAMES = ("Red", "Yellow", "Green")
+    _NAMES = ("Red", "Yellow", "Green")
 
     def __init__(self, scene: object, logic: object) -> None:
         super().__init__()
         self._scene = scene
-        self._views = {name: self._make_view(name, logic) for name in self.NAMES}
+        self._views = {name: self._make_view(name, logic) for name in self._NAMES}
 
     def _make_view(self, name: str, logic: object) -> qMRMLSliceWidget:
         view = qMRMLSliceWidget()
@@ -331,7 +331,7 @@ class qSlicerLayoutManager(QObject):
         return view
 
     def sliceViewNames(self) -> tuple[str, ...]:
-        return self.NAMES
+        return self._NAMES
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget:
         return self._views[name]
