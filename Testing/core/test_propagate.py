@@ -34,13 +34,12 @@ def run(features, labels, classes=3, window=1, **options):
     return propagate(lambda indices: features[indices], labels, classes, window=window, **options)
 
 
-def slow_hop(here, there, mass, window, temperature):
-    """One step, pixel by pixel: (classes, rows, columns) from slice ``there`` to slice ``here``."""
-    classes, rows, columns = mass.shape
-    result, sigma = np.zeros(mass.shape), 2 / 3 * window
-    for r, c in np.ndindex(rows, columns):
-        total, weights = np.zeros(classes), 0.0
-        for y, x in np.ndindex(rows, columns):
+def slow_hop(here, origins, window, temperature):
+    """One step, pixel by pixel: (classes, rows, columns) at features ``here`` from pairs of features and classes."""
+    result, sigma = np.zeros(origins[0][1].shape), 2 / 3 * window
+    for r, c in np.ndindex(*result.shape[1:]):
+        total, weights = np.zeros(len(result)), 0.0
+        for (y, x), (there, mass) in itertools.product(np.ndindex(*result.shape[1:]), origins):
             if abs(y - r) > window or abs(x - c) > window:
                 continue
             unlike = ((here[:, r, c] - there[:, y, x]) ** 2).sum()
@@ -61,10 +60,11 @@ def slow_propagation(features, labels, classes, window, temperature=0.03):
     for s in (s for s in range(n) if known[s].any()):
         mass = one_hot[s]
         for _ in range(0 if known[s].all() else 12):
-            mass = np.where(known[s], one_hot[s], slow_hop(features[s], features[s], mass, window, temperature))
+            mass = np.where(known[s], one_hot[s], slow_hop(features[s], [(features[s], mass)], window, temperature))
         filled[s] = mass
     probabilities, trust = np.zeros_like(one_hot), np.zeros((n, 1, *labels.shape[1:]))
     probabilities[:, 0] = 1
+    reached = set()
     for k in range(n):
         arrivals = [(filled[k], 1)] if k in filled else []
         for step in (-1, 1) if k not in filled else ():
@@ -73,17 +73,22 @@ def slow_propagation(features, labels, classes, window, temperature=0.03):
                 continue
             mass = filled[source]
             for at in range(source + step, k + step, step):
-                mass = slow_hop(features[at], features[at - step], mass, window, temperature)
+                mass = slow_hop(features[at], [(features[at - step], mass)], window, temperature)
             arrivals.append((mass, abs(k - source)))
         for r, c in np.ndindex(*labels.shape[1:]):
             here = [(mass[:, r, c] / mass[:, r, c].sum(), mass[:, r, c].sum() / d) for mass, d in arrivals]
             weight = sum(w for _, w in here)
+            reached |= {k} if weight > 1e-6 else set()
             if known[k, r, c]:
                 probabilities[k, :, r, c], trust[k, 0, r, c] = one_hot[k, :, r, c], 1
             elif weight > 1e-6:
                 probabilities[k, :, r, c] = sum(p * w for p, w in here) / weight
                 disagreement = abs(here[0][0] - here[1][0]).sum() / 2 if len(here) == 2 else 0
                 trust[k, 0, r, c] = min(weight, 1) * (1 - disagreement)
+    for k in [*range(n), *reversed(range(n))]:
+        both = [(features[o], probabilities[o]) for o in (k - 1, k + 1) if o in reached]
+        if both and not known[k].all():
+            probabilities[k] = np.where(known[k], one_hot[k], slow_hop(features[k], both, window, temperature))
     return probabilities, trust
 
 

@@ -13,7 +13,7 @@ MAX_PIXELS = 128
 """Longest side of the slices whose pixels are compared: finer grids cost more and find no better matches."""
 
 _PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
-_PATCH_SHARE = 0.7  # scale of the intensities beside learned features of unit length
+_SHARE = 0.7  # scale of intensities and learned features beside each other
 _AT_ONCE = 8  # slices that the backbone sees together, to bound the memory
 
 
@@ -67,7 +67,7 @@ class PixelFeatures:
             return patches
         self._learn([index for index in dict.fromkeys(indices) if index not in self._learned], self._backbone)
         learned = torch.stack([self._learned[index] for index in indices]).float()
-        return torch.cat([learned, patches * _PATCH_SHARE], dim=1)
+        return torch.cat([learned, patches], dim=1) * _SHARE
 
     @torch.no_grad()
     def _learn(self, indices: list[int], backbone: UNet) -> None:

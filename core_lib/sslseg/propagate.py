@@ -7,7 +7,8 @@ before, weighted by the similarity of pixel features and by nearness:
 
 For features of unit length the first term is (cosine - 1) / τ, the similarity of Jabri et al., Space-Time
 Correspondence as a Contrastive Random Walk (NeurIPS 2020). It is bounded from below, so that a pixel that resembles
-none in the window follows the nearest ones. Nothing is trained, and it is the teacher of the training.
+none in the window follows the nearest ones. Afterwards the two neighbours of each slice are asked together. Nothing is
+trained, and it is the teacher of the training.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ FeaturesOf = Callable[[list[int]], torch.Tensor]
 """Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
 
 _EPSILON = 1e-12
+_LEAST_REACHED = 1e-6  # weight of what arrived
 _LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
 _PAIRS = 16  # of slices that are compared at once, to bound the memory
+_SWEEPS = 2  # there and back
+_SURE = 1 - 1e-4  # share of the background at which a pixel is taken to be background and nothing else
 _FILL_HOPS = 12  # passes that spread scribbles inside their own slice
 
 
@@ -125,7 +129,9 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
         weight[slices] += towards
     for s in sources:
         total[s], weight[s] = filled[s][0], filled[s][0].sum(0, keepdim=True)
-    return _finish(total, weight, disagreement, start, known[:, None])
+    found = _finish(total, weight, disagreement, start, known[:, None])
+    refined = _refine(hop, found.probabilities, weight > _LEAST_REACHED, start, known[:, None])
+    return Propagation(refined, found.weight)
 
 
 class _Hop:
@@ -147,25 +153,74 @@ class _Hop:
             if self.should_stop():
                 break
             part = slice(first, first + _PAIRS)
-            moved[part] = self._move(origin[part], target[part], mass[part])
+            moved[part] = self._move([(origin[part], mass[part])], target[part])
         return moved
 
-    def _move(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
-        here = self.features(target)
+    def between(self, index: int, neighbours: list[int], probabilities: torch.Tensor) -> torch.Tensor:
+        """What the ``neighbours`` of a slice say of it together, (1, classes, rows, columns)."""
+        return self._move([([n], probabilities[n : n + 1]) for n in neighbours], [index])
+
+    def _move(self, origins: list[tuple[list[int], torch.Tensor]], target: list[int]) -> torch.Tensor:
+        """The mean over all origins and the whole window; only where one of them is not sure of the background."""
+        area = _bounds([mass for _, mass in origins], self.window)
+        first = origins[0][1]
+        sums = first.new_zeros((len(first), first.shape[1] + 1, *(part.stop - part.start for part in area)))
+        here = self.features(target)[(..., *area)]
+        for indices, mass in origins:
+            self._add(here, indices, mass, area, sums)
+        moved = torch.zeros_like(first)
+        moved[:, 0] = 1
+        moved[(..., *area)] = sums[:, :-1] / sums[:, -1:]
+        return moved
+
+    def _add(
+        self, here: torch.Tensor, origin: list[int], mass: torch.Tensor, area: tuple[slice, slice], sums: torch.Tensor
+    ) -> None:
+        """Add the weighted classes, and as a last channel the weights, of the windows of ``origin`` to ``sums``."""
         there = _extend(self.features(origin), self.window)
-        # One more channel counts the weights; like the mass, it is 0 outside of the slice.
+        # Like the mass, the weights are 0 outside of the slice.
         padded = F.pad(torch.cat([mass, torch.ones_like(mass[:, :1])], dim=1), (self.window,) * 4)
-        rows, columns = here.shape[-2:]
-        moved = mass.new_zeros((len(mass), mass.shape[1] + 1, rows, columns))
         sigma = 2 / 3 * self.window
         for y in range(2 * self.window + 1):
             for x in range(2 * self.window + 1):
                 distance = (y - self.window) ** 2 + (x - self.window) ** 2
-                area = (..., slice(y, y + rows), slice(x, x + columns))
-                unlike = (here - there[area]).square_().sum(1, keepdim=True)
+                moved = (..., slice(area[0].start + y, area[0].stop + y), slice(area[1].start + x, area[1].stop + x))
+                unlike = (here - there[moved]).square_().sum(1, keepdim=True)
                 similarity = unlike.mul_(-0.5 / self.temperature).clamp_min_(_LEAST_SIMILAR)
-                moved.addcmul_(similarity.sub_(distance / (2 * sigma**2)).exp_(), padded[area])
-        return moved[:, :-1] / moved[:, -1:]
+                sums.addcmul_(similarity.sub_(distance / (2 * sigma**2)).exp_(), padded[moved])
+
+
+def _bounds(masses: list[torch.Tensor], window: int) -> tuple[slice, slice]:
+    """Rows and columns that anything but sure background can reach in one step."""
+    unsure = torch.stack([(mass[:, 0] < _SURE).any(0) for mass in masses]).any(0)
+    area = []
+    for dimension, size in enumerate(unsure.shape):
+        found = torch.nonzero(unsure.any(1 - dimension))[:, 0]
+        start, stop = (int(found[0]) - window, int(found[-1]) + window + 1) if len(found) else (0, 0)
+        area.append(slice(max(0, start), min(size, stop)))
+    return area[0], area[1]
+
+
+def _refine(
+    hop: _Hop, probabilities: torch.Tensor, reached: torch.Tensor, start: torch.Tensor, known: torch.Tensor
+) -> torch.Tensor:
+    """Ask both neighbours of each slice together, slice after slice, there and back.
+
+    The walks outward know one side only; this takes them towards the fixed point at which the classes of a pixel are
+    the mean of those around it in both neighbours, as in a random walk that ends at annotated pixels (Grady, Random
+    Walks for Image Segmentation, PAMI 2006).
+    """
+    unknown = [int(index) for index in torch.nonzero(~known.flatten(1).all(1))[:, 0]]
+    probabilities = probabilities.clone()
+    for sweep in range(_SWEEPS):
+        for index in unknown if sweep % 2 == 0 else unknown[::-1]:
+            neighbours = [n for n in (index - 1, index + 1) if 0 <= n < len(start) and bool(reached[n].any())]
+            if hop.should_stop():
+                return probabilities
+            if neighbours:
+                found = hop.between(index, neighbours, probabilities)[0]
+                probabilities[index] = torch.where(known[index], start[index], found)
+    return probabilities
 
 
 def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -206,7 +261,7 @@ def _finish(
     total: torch.Tensor, weight: torch.Tensor, disagreement: torch.Tensor, start: torch.Tensor, known: torch.Tensor
 ) -> Propagation:
     """Divide by the weights; where nothing arrived it is background that nobody should trust."""
-    reached = weight > 1e-6
+    reached = weight > _LEAST_REACHED
     nothing = torch.zeros_like(total)
     nothing[:, 0] = 1
     probabilities = torch.where(reached, total / weight.clamp_min(_EPSILON), nothing)
