@@ -89,6 +89,31 @@ def export_segmentation(  # noqa: PLR0913 - two nodes, and what to write where
     return paths
 
 
+def suggested_name(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> str:
+    """What files are called unless the user says otherwise: the study, where there is one, and the segmentation.
+
+    Slicer sorts volumes from DICOM below patient and study. The patient's name is left out of file names.
+    """
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume_node.GetScene())
+    item = hierarchy.GetItemByDataNode(volume_node)
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy()
+    study = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
+    names = [hierarchy.GetItemName(study) if study else "", segmentation_node.GetName()]
+    return safe_file_name(" ".join(filter(None, names)) or "segmentation")
+
+
+def add_to_database(paths: Sequence[Path]) -> bool:
+    """Copy DICOM files into Slicer's DICOM database; whether there is one that is open."""
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None or not database.isOpen:
+        return False
+    for path in paths:
+        database.insert(str(path))
+    return True
+
+
 def check_formats(volume_node: slicer.vtkMRMLScalarVolumeNode, formats: Sequence[str]) -> None:
     """Raise :class:`InputError` now rather than after minutes of work if a format cannot be written later."""
     for name in formats:

@@ -118,14 +118,18 @@ class LoopResults(LoopNodes):
         target = folder or self.settings.export_folder
         if not target:
             raise InputError("Choose a folder to export to.")
-        return export.export_segmentation(
+        paths = export.export_segmentation(
             self.segmentation,
             self.volume,
             target,
             formats=formats or self.settings.export_formats,
-            base_name=self.segmentation.GetName(),
+            base_name=self.settings.export_name or export.suggested_name(self.segmentation, self.volume),
             on_message=self.messages.append,
         )
+        dicom = [path for path in paths if path.suffix == ".dcm"]
+        if dicom and self.settings.export_to_database and export.add_to_database(dicom):
+            self.messages.append("The DICOM SEG is in the DICOM database, too.")
+        return paths
 
     def _drop_result(self) -> None:
         """What cannot be seen any more cannot be accepted."""

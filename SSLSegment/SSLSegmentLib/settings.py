@@ -39,6 +39,8 @@ class LoopSettings:
         show_curves: plot loss and Dice while training.
         export_formats: endings without the leading dot, for example "seg.nrrd", "nii.gz", "stl".
         export_folder: where exports go; empty until chosen.
+        export_name: what the files are called, without an ending; empty: after the study and the segmentation.
+        export_to_database: add DICOM files to Slicer's DICOM database too, where there is one.
         apply_model: file of a saved model that is to be applied; empty: the one of the latest training.
         apply_folder: images that the model is to be applied to; empty until chosen.
         apply_output_folder: where their segmentations go; empty: beside the images.
@@ -68,6 +70,8 @@ class LoopSettings:
     show_curves: bool = True
     export_formats: list[str] = field(default_factory=lambda: ["seg.nrrd"])
     export_folder: str = ""
+    export_name: str = ""
+    export_to_database: bool = True
     apply_model: str = ""
     apply_folder: str = ""
     apply_output_folder: str = ""

@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicer
 import slicerio
 import vtk
 from mrml_cases import KIDNEY, SURFACE, linear_transform, masks_of, some_labels
@@ -199,6 +202,23 @@ def test_folder_with_the_name_of_the_segmentation_is_no_obstacle(volume, drawn, 
 )
 def test_file_names_are_safe_everywhere(name, expected):
     assert export.safe_file_name(name) == expected
+
+
+def test_files_are_named_after_the_study(app, volume, drawn):
+    assert export.suggested_name(drawn, volume) == "Entwurf"
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(app.scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Muster^Max")
+    hierarchy.CreateItem(hierarchy.CreateStudyItem(patient, "Herz: MR (2020)"), volume)
+    assert export.suggested_name(drawn, volume) == "Herz_ MR (2020) Entwurf"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_dicom_files_go_into_the_database(monkeypatch, is_open):
+    inserted = []
+    database = types.SimpleNamespace(isOpen=is_open, insert=inserted.append)
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert export.add_to_database([Path("größer.dcm")]) is is_open
+    assert inserted == (["größer.dcm"] if is_open else [])
 
 
 def test_unknown_format_is_refused_before_anything_is_written(volume, drawn, tmp_path):
