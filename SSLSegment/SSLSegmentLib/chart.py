@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import slicer
 import vtk
 
@@ -14,18 +16,27 @@ class Chart:
 
     Args:
         scene: where the nodes go.
+        name: of the nodes.
+        title: over the plot.
+        curves: "Loss", or "Loss" and "Dice".
 
     Attributes:
         node: the ``vtkMRMLPlotChartNode``, for a layout to show.
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene) -> None:
+    def __init__(
+        self,
+        scene: slicer.vtkMRMLScene,
+        name: str = NAME,
+        title: str = "Training",
+        curves: Sequence[str] = tuple(_COLORS),
+    ) -> None:
         self._scene = scene
-        self.node = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", NAME)
-        self.node.SetTitle("Training")
+        self.node = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
+        self.node.SetTitle(title)
         self.node.SetXAxisTitle("Step")
-        self.node.SetYAxisTitle("Loss, Dice")
-        self._tables = {name: self._add_curve(name) for name in _COLORS}
+        self.node.SetYAxisTitle(", ".join(curves))
+        self._tables = {curve: self._add_curve(curve) for curve in curves}
 
     def add(self, step: int, loss: float | None, dice: float | None = None) -> None:
         """Add a point to each curve.
@@ -35,8 +46,9 @@ class Chart:
             loss: training loss; None adds none.
             dice: mean foreground Dice on the annotated slices, 0 to 1; None adds none.
         """
-        for table, value in zip(self._tables.values(), (loss, dice), strict=True):
-            if value is not None:
+        for curve, value in (("Loss", loss), ("Dice", dice)):
+            table = self._tables.get(curve)
+            if table is not None and value is not None:
                 row = table.GetTable().InsertNextBlankRow()
                 table.GetTable().SetValue(row, 0, vtk.vtkVariant(float(step)))
                 table.GetTable().SetValue(row, 1, vtk.vtkVariant(float(value)))
@@ -57,7 +69,7 @@ class Chart:
 
     def _add_curve(self, name: str) -> slicer.vtkMRMLTableNode:
         # A table for each: curves with gaps, as Dice has that is not measured at each step, are not drawn by VTK.
-        table = self._scene.AddNewNodeByClass("vtkMRMLTableNode", f"{NAME}: {name}")
+        table = self._scene.AddNewNodeByClass("vtkMRMLTableNode", f"{self.node.GetName()}: {name}")
         for column in ("Step", name):
             table.AddColumn(vtk.vtkDoubleArray()).SetName(column)
         series = self._scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)

@@ -14,6 +14,8 @@ import slicer
 
 from sslseg.errors import SSLSegError
 from sslseg.progress import Progress
+from SSLSegmentLib.apply_job import ApplyJob
+from SSLSegmentLib.hardware import Hardware
 from SSLSegmentLib.loop_accept import Acceptance
 from SSLSegmentLib.loop_annotation import UserAnnotation
 from SSLSegmentLib.loop_job import Inputs, Outcome, Suggestion, TrainingJob
@@ -21,8 +23,10 @@ from SSLSegmentLib.loop_overlay import Overlay
 from SSLSegmentLib.loop_results import LoopResults
 from SSLSegmentLib.loop_session import WorkerFactory, WorkerSession
 from SSLSegmentLib.loop_state import State
+from SSLSegmentLib.pretraining_job import PretrainingJob
 from SSLSegmentLib.result import Result
 from SSLSegmentLib.settings import LoopSettings
+from SSLSegmentLib.user_store import MemoryStore, UserStore
 from SSLSegmentLib.worker_process import WorkerProcess
 
 
@@ -42,6 +46,7 @@ class AnnotationLoop(LoopResults):
         settings: the user's choices; kept by reference, so that a panel may change them at any time.
         on_changed: called after anything that a panel shows may have changed.
         history: an editor's undo history, see :class:`SSLSegmentLib.loop_accept.Acceptance`.
+        store: what belongs to the user rather than to the scene; nothing is kept without one.
 
     Attributes:
         state: see :class:`State`.
@@ -55,6 +60,10 @@ class AnnotationLoop(LoopResults):
         worker: the worker; ``worker.start()`` before it is needed spares the first training the wait.
         user: the nodes of the user, and which slices count as annotated.
         acceptance: what was accepted.
+        store: see the arguments.
+        apply: the model on other volumes and on folders.
+        pretraining: weights from unlabelled scans, beside everything else.
+        hardware: the devices, and how long a training will take.
     """
 
     state: State
@@ -65,7 +74,7 @@ class AnnotationLoop(LoopResults):
     suggestions: list[Suggestion]
     model_path: Path | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a face may bring along, each thing once
         self,
         scene: slicer.vtkMRMLScene,
         *,
@@ -73,6 +82,7 @@ class AnnotationLoop(LoopResults):
         settings: LoopSettings | None = None,
         on_changed: Callable[[], None] | None = None,
         history: Any = None,
+        store: UserStore | None = None,
     ) -> None:
         self._scene = scene
         self._on_changed = on_changed or (lambda: None)
@@ -85,6 +95,10 @@ class AnnotationLoop(LoopResults):
         self._jobs = 0
         self._polling = False
         self.overlay = Overlay(scene, self.settings, self._drop_result)
+        self.store = store or MemoryStore()
+        self.apply = ApplyJob(self, scene, self._changed)
+        self.pretraining = PretrainingJob(self, scene, worker_factory, self._changed)
+        self.hardware = Hardware(self, self._changed)
         self._forget_results()
 
     # Training
@@ -98,6 +112,7 @@ class AnnotationLoop(LoopResults):
         """
         self._require("train")
         inputs = self.user.snapshot()
+        self.hardware.give_way()
         self._jobs += 1
         job = TrainingJob(self.worker, inputs, self._jobs, on_progress=self._on_progress, on_end=self._on_end)
         job.start()
@@ -133,17 +148,21 @@ class AnnotationLoop(LoopResults):
         self._polling = True
         try:
             self.worker.poll()
+            self.pretraining.poll()
+            self.hardware.poll()
         finally:
             self._polling = False
 
     # The end
 
     def shutdown(self) -> None:
-        """End the worker and stop observing the scene. Poll until :attr:`alive` is false, or leave it to exit."""
+        """End the workers and stop observing the scene. Poll until :attr:`alive` is false, or leave it to exit."""
         if self._job is not None:
             self._job.abandon()
         self._on_changed = lambda: None
         self._leave(State.IDLE)
+        for job in (self.apply, self.pretraining, self.hardware):
+            job.close()
         self.overlay.close()
         self.user.close()
         self.worker.close()
@@ -151,7 +170,7 @@ class AnnotationLoop(LoopResults):
     @property
     def alive(self) -> bool:
         """Whether a worker process of this loop still runs."""
-        return self.worker.alive
+        return self.worker.alive or self.pretraining.alive
 
     # What happens by itself
 
@@ -194,6 +213,8 @@ class AnnotationLoop(LoopResults):
     def _on_worker_lost(self, error: SSLSegError) -> None:
         if self._job is not None:
             self._job.fail(error)
+        elif self.apply.state.busy:
+            self.apply.fail(error)
         else:
             self.messages.append(str(error))
             self._changed()

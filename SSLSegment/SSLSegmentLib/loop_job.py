@@ -18,7 +18,7 @@ from sslseg.errors import SSLSegError
 from sslseg.files import atomic_path
 from sslseg.progress import Progress
 from sslseg.settings import Settings
-from SSLSegmentLib.loop_session import OnError, WorkerSession, error_of
+from SSLSegmentLib.loop_session import OnError, WorkerSession, deliver, error_of
 
 VOLUME_KEY = "volume"  # always the same, so that the worker never holds more than one volume
 
@@ -152,10 +152,10 @@ class TrainingJob:
     def _write_inputs(self) -> None:
         self._folder.mkdir(parents=True)
         if self._needs_volume:
-            _save(self._inputs.array, self._folder / "volume.npy")
+            save_array(self._inputs.array, self._folder / "volume.npy")
         annotation, axis = self._inputs.annotation, self._inputs.axis
         self._complete = len(annotation.annotated_slices(axis)) == annotation.labels.shape[axis]
-        _save(annotation.labels, self._folder / "labels.npy")
+        save_array(annotation.labels, self._folder / "labels.npy")
 
     def _ask_to_train(self, _: None) -> None:
         if self._finished:
@@ -230,19 +230,14 @@ class TrainingJob:
         self, request: dict[str, Any], on_result: Callable[[dict[str, Any]], None], on_error: OnError | None = None
     ) -> int:
         def on_reply(reply: dict[str, Any]) -> None:
-            if self._finished:
-                return
-            if reply["event"] == "error":
-                (on_error or self.fail)(error_of(reply))
-            elif reply["event"] == "progress":
-                self._on_progress(Progress(**{k: v for k, v in reply.items() if k not in ("id", "event")}))
-            elif reply["event"] == "result":
-                on_result(reply)
+            if not self._finished:
+                deliver(reply, on_progress=self._on_progress, on_result=on_result, on_error=on_error or self.fail)
 
         return self._session.request(request, on_reply)
 
 
-def _save(array: np.ndarray, path: Path) -> None:
+def save_array(array: np.ndarray, path: Path) -> None:
+    """Write a .npy file, all or nothing. Raises :class:`sslseg.errors.OutputError`."""
     with atomic_path(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
 

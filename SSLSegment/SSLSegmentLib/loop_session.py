@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sslseg import errors
 from sslseg.errors import SSLSegError
+from sslseg.progress import Progress
 from sslseg.protocol import READY_ID
 from SSLSegmentLib.worker_process import Exit, OnMessage, WorkerProcess
 
@@ -181,6 +182,22 @@ def error_of(message: dict[str, Any]) -> SSLSegError:
     kind = getattr(errors, str(message.get("kind")), SSLSegError)
     known = isinstance(kind, type) and issubclass(kind, SSLSegError)
     return (kind if known else SSLSegError)(message.get("message", "The worker reported an error without a word."))
+
+
+def deliver(
+    reply: dict[str, Any],
+    *,
+    on_progress: Callable[[Progress], None],
+    on_result: OnReply,
+    on_error: OnError,
+) -> None:
+    """Hand a reply to the one of three functions that it is for; "log" events are for none."""
+    if reply["event"] == "error":
+        on_error(error_of(reply))
+    elif reply["event"] == "progress":
+        on_progress(Progress(**{name: value for name, value in reply.items() if name not in ("id", "event")}))
+    elif reply["event"] == "result":
+        on_result(reply)
 
 
 def describe_exit(ending: Exit) -> str:

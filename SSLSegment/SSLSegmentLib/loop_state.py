@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from SSLSegmentLib.requirements import unmet
+from SSLSegmentLib.weights import problem_of
+
 if TYPE_CHECKING:
     from SSLSegmentLib.loop_results import LoopResults
 
@@ -58,7 +61,9 @@ def availability(loop: LoopResults, action: str) -> Availability:
 
 def _for_train(loop: LoopResults) -> list[str]:
     user = loop.user
-    reasons = []
+    reasons = unmet()
+    if loop.apply.state.busy:
+        reasons.append("The model is being applied to other volumes: wait for it, or stop it.")
     if user.volume is None:
         reasons.append("Choose a volume.")
     if user.segmentation is None:
@@ -69,8 +74,9 @@ def _for_train(loop: LoopResults) -> list[str]:
         reasons.append("Draw at least one structure on one slice.")
     if user.problem:
         reasons.append(user.problem)
-    valid, reason = loop.settings.is_valid()
-    return reasons if valid else [*reasons, reason]
+    _, reason = loop.settings.is_valid()
+    reason = reason or problem_of(loop.settings.weights)
+    return [*reasons, reason] if reason else reasons
 
 
 def _for_stop(loop: LoopResults) -> list[str]:
