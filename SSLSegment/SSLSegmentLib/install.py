@@ -37,7 +37,7 @@ class Installer(BackgroundJob):
     def __init__(self, store: UserStore, ask: Callable[[str], bool], on_changed: Callable[[], None]) -> None:
         super().__init__(on_changed)
         self._store = store
-        self._ask = ask
+        self._agrees = ask
 
     @property
     def needed(self) -> bool:
@@ -89,7 +89,7 @@ class Installer(BackgroundJob):
         """
         look_again()
         self._require(self.availability())
-        if not self.pending and not self._ask(self.question):
+        if not self.pending and not self._agrees(self.question):
             self._enter(JobState.CANCELLED)
             return
         self._store.setValue(AGREED, "yes")  # before the work: it may end in a restart of Slicer

@@ -9,6 +9,7 @@ from pathlib import Path
 from sslseg.errors import InputError
 from sslseg.files import atomic_path
 from SSLSegmentLib import export
+from SSLSegmentLib.apply_job import ApplyJob
 from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_nodes import LoopNodes
 from SSLSegmentLib.loop_overlay import Overlay
@@ -26,6 +27,7 @@ class LoopResults(LoopNodes):
     suggestions: list[Suggestion]
     model_path: Path | None
     overlay: Overlay
+    apply: ApplyJob
 
     def availability(self, action: str) -> Availability:
         """Whether one of :data:`SSLSegmentLib.loop_state.ACTIONS` is possible now, and all that is missing for it."""
