@@ -52,6 +52,11 @@ class Overlay:
                 self._scene, volume, result.uncertainty, node=self.uncertainty, name=f"{name} uncertainty"
             )
 
+    @property
+    def chart_node(self) -> Any:
+        """The plot chart node of the latest training; None before its first report."""
+        return self._chart.node if self._chart else None
+
     def update_display(self) -> None:
         """Show the nodes as the settings say now."""
 

@@ -299,6 +299,7 @@ _RUNNING: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
+    """End every worker of this process now, without waiting: the application ends."""
     for worker in list(_RUNNING):
         worker.kill()
