@@ -104,6 +104,7 @@ class SSLSegmentWidget(ScriptedLoadableModuleWidget):
         self.layout.addWidget(root)
         self.logic = SSLSegmentLogic()
         self.panel = Panel(root, self.logic.getParameterNode)
+        self.loop = self.panel.loop
         if self.parent.isEntered:
             self.panel.enter()
 
