@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import slicer
 
-from fake_qt import QObject
+from fake_qt import LOOP, QObject
 from fake_widgets import QWidget
 
 
@@ -40,6 +40,7 @@ class NodeList(QWidget):
     def __init__(self, parent: object = None) -> None:
         super().__init__(parent)
         self.__dict__.update(_scene=None, _tags=[], _offered=[])
+        LOOP.at_end.append(self._stop_observing)
 
     def mrmlScene(self):
         return self._scene

@@ -192,10 +192,13 @@ class Wrapper:
     def Modified(self) -> None:
         self.parameterNode.Modified()
 
-    def connectGui(self, gui: object) -> int:
-        """Bind every widget that has the dynamic property to the parameter that it names."""
+    def connectGui(self, gui: object) -> None:
+        """Bind every widget that has the dynamic property to the parameter that it names.
+
+        As Slicer's, it returns no tag, so what it binds stays bound.
+        """
         widgets = [widget for widget in vars(gui).values() if widget.property(WIDGET_PROPERTY)]
-        return self.connectParametersToGui({widget.property(WIDGET_PROPERTY): widget for widget in widgets})
+        self.connectParametersToGui({widget.property(WIDGET_PROPERTY): widget for widget in widgets})
 
     def connectParametersToGui(self, mapping: dict[str, object]) -> int:
         unknown = set(mapping) - set(self.allParameters)

@@ -48,6 +48,9 @@ class EventLoop:
         self.timers: list[QTimer] = []
         self.shortcuts: list[QObject] = []
         self.stopwatch = Stopwatch()
+        for close in vars(self).get("at_end", []):
+            close()
+        self.at_end: list[Callable] = []
         self._later: list[tuple[float, Callable]] = []
         self._ahead = 0.0
 
@@ -128,8 +131,9 @@ class QObject(metaclass=FakeType):
     def __getattr__(self, name: str):
         if name.startswith("_"):
             raise AttributeError(name)
-        name = _ALIASES.get(name, name).removesuffix("_")
+        self._require_alive(name)
         known = api(type(self).api_name)
+        name = _alias(name, known).removesuffix("_")
         if name in known.properties:
             return self._read(name)
         if name in known.signals:
@@ -144,8 +148,9 @@ class QObject(metaclass=FakeType):
         raise missing(type(self).api_name, name)
 
     def __setattr__(self, name: str, value: object) -> None:
+        self._require_alive(name)
         derived = type(self).__name__ not in ENTRIES
-        name = _ALIASES.get(name, name)
+        name = _alias(name, api(type(self).api_name))
         kind = api(type(self).api_name).properties.get(name)
         if name.startswith("_") or (derived and kind is None):
             object.__setattr__(self, name, value)
@@ -156,6 +161,10 @@ class QObject(metaclass=FakeType):
         else:
             check_type(type(self).__name__, name, kind, value)
             self._write(name, value)
+
+    def _require_alive(self, name: str) -> None:
+        if self.__dict__.get("_deleted") and not name.startswith("_"):
+            raise ValueError(f"{name} of a {type(self).__name__} that Qt has destroyed")
 
     def _accessor(self, name: str, known: Api) -> Callable | None:
         for prefix in ("set", "is"):
@@ -289,10 +298,12 @@ class QObject(metaclass=FakeType):
             child.delete()
         self.setParent(None)
         self._connections.clear()
+        self._deleted = True
 
 
-_ALIASES = {"name": "objectName"}
-"""PythonQt has both."""
+def _alias(name: str, known: Api) -> str:
+    """PythonQt gives ``objectName`` a second name."""
+    return "objectName" if name == "name" and name not in known.properties else name
 
 
 @dataclass(frozen=True)

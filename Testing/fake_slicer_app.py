@@ -278,6 +278,11 @@ class Desktop:
         getattr(python, path.stem)(module)
         return module
 
+    @staticmethod
+    def python(module: QObject) -> types.ModuleType:
+        """The Python module of a loaded module."""
+        return sys.modules[module.name]
+
     def quit(self) -> None:
         """The user closes Slicer."""
         slicer.app._emit("aboutToQuit()")

@@ -40,6 +40,10 @@ def _fill(element: ET.Element, widget: QObject, classes: dict[str, type]) -> Non
             widget.addItem(child.findtext("property/string"))
         elif child.tag in ("layout", "item"):
             _fill(child, widget, classes)
+    headers = [column.findtext("property/string") for column in element.findall("column")]
+    if headers:
+        widget.columnCount = len(headers)
+        widget.setHorizontalHeaderLabels(headers)
 
 
 def _set(widget: QObject, entry: ET.Element) -> None:

@@ -116,7 +116,7 @@ def gui(desktop):
 
 def test_widgets_follow_the_parameters_and_the_other_way_round(parameters, gui):
     gui.opacity.decimals = 2
-    tag = parameters.connectGui(gui)
+    tag = parameters.connectParametersToGui(vars(gui))
     assert (gui.opacity.value, gui.steps.value, gui.shown.checked) == (0.5, 3, True)
     assert (gui.opacity.minimum, gui.opacity.maximum) == (0, 1)
     parameters.steps = 9
@@ -127,6 +127,12 @@ def test_widgets_follow_the_parameters_and_the_other_way_round(parameters, gui):
     parameters.disconnectGui(tag)
     gui.steps.value = 11
     assert parameters.steps == 9
+
+
+def test_widgets_name_their_parameters(parameters, gui):
+    assert parameters.connectGui(gui) is None
+    gui.steps.value = 8
+    assert parameters.steps == 8
 
 
 @pytest.mark.parametrize(("widget", "name"), [("QCheckBox", "steps"), ("QSpinBox", "opacity"), ("QComboBox", "colour")])
