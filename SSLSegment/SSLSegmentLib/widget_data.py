@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-from SSLSegmentLib.widget_tools import Context, attempt
+from SSLSegmentLib.widget_tools import Context, attempt, warn, warn
 
 _NUMBERS = itertools.count(1)
 
@@ -86,7 +86,7 @@ class DataSection:
 
     def _create(self, *_: Any) -> None:
         self._context.loop.set_segmentation(None)
-        attempt(self._context.loop.create_segmentation, slicer.util.warningDisplay)
+        attempt(self._context.loop.create_segmentation, warn)
 
     def _editor_node(self) -> Any:
         """A node for this panel alone. Singletons outlive the closing of a scene; this one is not saved with it."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SSLSegmentLib.choices import PRESETS, segment_choices
 from SSLSegmentLib.user_store import set_weights_folder, weights_folder
 from SSLSegmentLib.weights import weights_choices
-from SSLSegmentLib.widget_tools import Context, ValueBox, attempt, say
+from SSLSegmentLib.widget_tools import Context, ValueBox, attempt, say, warn
 
 DEVICE = "SSLSegment/Device"
 """Where the user's settings keep the device: another computer has other ones."""
@@ -82,9 +81,4 @@ class ModelSection:
         folder = str(weights_folder(self._context.store))
         file = qt.QFileDialog.getSaveFileName(None, _("Save trained model"), folder, _(WEIGHTS_FILTER))
         if file:
-            attempt(lambda: self._context.loop.save_model(file), _warn)
-
-
-def _warn(sentence: str) -> None:
-    if sentence:
-        slicer.util.warningDisplay(_(sentence))
+            attempt(lambda: self._context.loop.save_model(file), warn)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from sslseg.errors import SSLSegError
@@ -105,6 +106,12 @@ def say(label: Any, text: str) -> None:
     label.setVisible(bool(text))
 
 
+def warn(sentence: str) -> None:
+    """Show a sentence in front of everything else, where the panel has no place for it."""
+    if sentence:
+        slicer.util.warningDisplay(_(sentence))
+
+
 def attempt(action: Callable[[], object], tell: Callable[[str], None]) -> bool:
     """Do what the user asked for, and tell in a sentence why it cannot be done; whether it was done."""
     try:
@@ -114,6 +121,12 @@ def attempt(action: Callable[[], object], tell: Callable[[str], None]) -> bool:
         return False
     tell("")
     return True
+
+
+def warn(sentence: str) -> None:
+    """Show a sentence in a window; nothing where there is none."""
+    if sentence:
+        slicer.util.warningDisplay(_(sentence))
 
 
 def enable(button: Any, availability: Any, explanation: str) -> None:
