@@ -35,11 +35,13 @@ def slice_in_view(scene: Any, volume: Any, axis: int) -> int | None:
         return None
     from_world = np.linalg.inv(_voxel_to_world(volume))
     step = np.linalg.inv(from_world)[:3, 2 - axis]
-    for view in scene.GetNodesByClass("vtkMRMLSliceNode"):
+    views = list(scene.GetNodesByClass("vtkMRMLSliceNode"))
+    shown = [view for view in views if view.IsMappedInLayout()]  # outside of the desktop nothing is ever mapped
+    for view in shown or views:
         plane = lps_affine(view.GetSliceToRAS())
         facing = abs(plane[:3, 2] @ step) / np.linalg.norm(plane[:3, 2]) / np.linalg.norm(step)
         index = round(float((from_world @ plane[:, 3])[2 - axis]))
-        if view.GetMappedInLayout() and facing > PARALLEL and 0 <= index < shape[axis]:
+        if facing > PARALLEL and 0 <= index < shape[axis]:
             return index
     return None
 
