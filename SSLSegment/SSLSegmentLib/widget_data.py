@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-from SSLSegmentLib.widget_tools import Context, attempt, warn, warn
+from SSLSegmentLib.widget_tools import Context, attempt, warn
 
 _NUMBERS = itertools.count(1)
 

@@ -123,12 +123,6 @@ def attempt(action: Callable[[], object], tell: Callable[[str], None]) -> bool:
     return True
 
 
-def warn(sentence: str) -> None:
-    """Show a sentence in a window; nothing where there is none."""
-    if sentence:
-        slicer.util.warningDisplay(_(sentence))
-
-
 def enable(button: Any, availability: Any, explanation: str) -> None:
     """Enable a button where nothing is missing; below ``explanation`` its tooltip lists what is."""
     button.setEnabled(availability.allowed)
