@@ -1,5 +1,6 @@
 """Drives an ``AnnotationLoop`` as a viewer does, with a stopwatch around everything on the viewer's main thread."""
 
+import operator
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -81,11 +82,11 @@ class Driver:
         if not self.states or self.states[-1] is not self.loop.state:
             self.states.append(self.loop.state)
 
-    def do(self, name: str, *arguments):
-        """Call a method of the loop by its name, with the stopwatch."""
+    def do(self, name: str, *arguments, **options):
+        """Call a method of the loop, or of one of its jobs ("apply.start"), by its name, with the stopwatch."""
         begin, waited = time.perf_counter(), waiting_for_processor()
         try:
-            return getattr(self.loop, name)(*arguments)
+            return operator.attrgetter(name)(self.loop)(*arguments, **options)
         finally:
             seconds = time.perf_counter() - begin - (waiting_for_processor() - waited)
             self.calls[name] += 1
