@@ -19,6 +19,7 @@ _METHODS = {
     "hssl": "HSSL",
     "finetune": "trained model",
 }
+_SHIPPED = "ships with SSLSegment"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def weights_choices(folder: str | Path | None = None, chosen: str = AUTO_WEIGHTS
         chosen: the present choice; a file that is not among the others gets an entry of its own, also where it is
             missing or damaged, so that a list can always show the choice.
     """
-    choices = [_automatic(), *(_described(path, "ships with SSLSegment") for path in shipped_weights())]
+    choices = [_automatic(), *(_described(path, _SHIPPED) for path in shipped_weights())]
     own = sorted(Path(folder).glob("*.safetensors")) if folder else []
     choices += [choice for choice in (_described(path) for path in own) if not choice.problem]
     none = WeightsChoice(NO_WEIGHTS, "None (random start)", "The network learns from the annotated slices alone.")
@@ -83,7 +84,7 @@ def _automatic() -> WeightsChoice:
     best = resolve_weights(AUTO_WEIGHTS)
     if best is None:
         return WeightsChoice(AUTO_WEIGHTS, "Automatic (random start)", "No pretrained weights come with this version.")
-    described = _described(best)
+    described = _described(best, _SHIPPED)
     return WeightsChoice(
         AUTO_WEIGHTS,
         f"Automatic ({described.title})",

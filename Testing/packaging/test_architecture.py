@@ -147,6 +147,14 @@ def test_every_import_is_declared():
     assert not undeclared
 
 
+def test_what_the_worker_imports_is_installed_with_the_extension():
+    """Slicer has numpy and SimpleITK, and PyTorch is an extension of its own; what those need comes with them."""
+    worker = loaded_with(CORE / "worker.py") | loaded_with(CORE / "worker_jobs.py")
+    used = worker - set(sys.stdlib_module_names) - {"sslseg", "numpy", "SimpleITK", "torch"}
+    lines = (ROOT / "SSLSegment" / "Resources" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert used <= {re.match(r"[\w.-]*", line).group() for line in lines}
+
+
 def test_every_declared_package_is_pinned():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {normalised(line.partition("==")[0]) for line in lines if "==" in line}
