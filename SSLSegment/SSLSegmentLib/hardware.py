@@ -11,6 +11,7 @@ from sslseg import __version__
 from sslseg.errors import CheckpointError, InputError, SSLSegError
 from sslseg.shipped import resolve_weights
 from SSLSegmentLib.background_job import BackgroundJob, JobState
+from SSLSegmentLib.durations import duration
 from SSLSegmentLib.loop_state import Availability
 from SSLSegmentLib.requirements import unmet
 from SSLSegmentLib.weights import cached_header
@@ -140,8 +141,6 @@ class Hardware(BackgroundJob):
         self._end(JobState.DONE)
 
     def _expectation(self) -> str:
-        from SSLSegmentLib.wording import duration  # noqa: PLC0415 - it knows the loop, which knows this module
-
         key = self._measurable()
         seconds = self._seconds(key) if key else None
         if seconds is not None:

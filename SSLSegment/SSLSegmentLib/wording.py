@@ -7,8 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from SSLSegmentLib.durations import duration
 from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.loop_job import Suggestion
+
+__all__ = [
+    "SliceRow",
+    "duration",
+    "error_line",
+    "progress_fraction",
+    "slice_rows",
+    "slice_title",
+    "status_line",
+    "suggestion_text",
+    "tooltip",
+    "volume_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -30,11 +44,6 @@ class SliceRow:
     content: str
     empty: bool
     excluded: bool
-
-
-def duration(seconds: float) -> str:
-    """A time in words, as coarse as one reads it: "4 s", "2 min 10 s", "1 h 5 min"."""
-    raise NotImplementedError
 
 
 def slice_rows(loop: AnnotationLoop) -> list[SliceRow]:
