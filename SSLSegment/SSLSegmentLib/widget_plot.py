@@ -42,7 +42,6 @@ class PlotPanel:
             slicer.mrmlScene.RemoveNode(view)
 
     def _view_node(self) -> Any:
-        """Belongs to a node that is no layout, or else Slicer's layout manager would make a view for it."""
         scene = slicer.mrmlScene
         view = scene.GetSingletonNode(self._tag, "vtkMRMLPlotViewNode")
         if view is None:
@@ -51,8 +50,15 @@ class PlotPanel:
             view.SetSingletonTag(self._tag)
             view.SetLayoutName(self._tag)
             view.SetHideFromEditors(True)
-            view.SetSaveWithScene(False)
-            owner = scene.GetSingletonNode("SSLSegment", "vtkMRMLScriptedModuleNode")
-            view.SetAndObserveParentLayoutNodeID(owner.GetID())
+            self._set_apart(view)
             view = scene.AddNode(view)
+        elif view.GetParentLayoutNode() is None:  # a scene was closed, which resets singletons
+            self._set_apart(view)
         return view
+
+    @staticmethod
+    def _set_apart(view: Any) -> None:
+        """Views that belong to another node than a layout are not managed by Slicer's layout manager."""
+        owner = slicer.mrmlScene.GetSingletonNode("SSLSegment", "vtkMRMLScriptedModuleNode")
+        view.SetAndObserveParentLayoutNodeID(owner.GetID())
+        view.SetSaveWithScene(False)

@@ -41,6 +41,8 @@ class ResultSection:
         if loop.result is not None and not self._opened:
             self._opened = True
             ui.resultCollapsibleButton.collapsed = False
+        if loop.state.busy:
+            self._tell("")
         self._style.show(STYLE_CHOICES, loop.settings.prediction_style)
         rows = wording.volume_rows(loop)
         self._volumes.show(rows)

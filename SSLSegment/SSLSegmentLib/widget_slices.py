@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import axis_choices
+from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.slice_in_view import slice_in_view
 from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, attempt, say
 
@@ -20,6 +21,7 @@ class SlicesSection:
         self._context = context
         self._ui = ui = context.ui
         self._rows: list[wording.SliceRow] = []
+        self._suggested: Suggestion | None = None
         self._table = TextTable(ui.slicesTable)
         self._axis = ValueBox(ui.axisComboBox, self._choose_axis)
         ui.slicesTable.connect("cellClicked(int,int)", self._jump)
@@ -39,11 +41,14 @@ class SlicesSection:
         ui.suggestButton.setEnabled(loop.availability("suggest_next").allowed)
         ui.suggestButton.setToolTip(_(wording.tooltip(loop, "suggest_next")))
         self._update_remove_button()
+        if self._suggested is not None and self._suggested not in loop.suggestions:
+            self._suggested = None  # it belongs to an earlier training
+            say(ui.suggestionLabel, "")
 
     def suggest(self, *_arguments: Any) -> None:
         """Go to the slice that would teach the model most, and say why."""
         loop = self._context.loop
-        suggestion = loop.suggest_next()
+        self._suggested = suggestion = loop.suggest_next()
         say(self._ui.suggestionLabel, wording.suggestion_text(loop, suggestion))
         if suggestion is not None:
             self._show(suggestion.index)
