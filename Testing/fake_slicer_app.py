@@ -11,6 +11,7 @@ import types
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import slicer
 
@@ -27,14 +28,32 @@ from fake_widgets import QVBoxLayout, QWidget
 FOLDER = Path(__file__).resolve().parents[1] / "SSLSegment"
 
 
-class qSlicerApplication(QObject):
+class QApplication(QObject):
+    """There is one, with cursors that lie over all others."""
+
+    _cursors: ClassVar[list[object]] = []
+
+    @staticmethod
+    def setOverrideCursor(cursor: object) -> None:
+        QApplication._cursors.append(cursor)
+
+    @staticmethod
+    def restoreOverrideCursor() -> None:
+        QApplication._cursors.pop()
+
+    @staticmethod
+    def overrideCursor():
+        return QApplication._cursors[-1] if QApplication._cursors else None
+
+
+class qSlicerApplication(QApplication):
     """``slicer.app``"""
 
     applicationName = "Slicer"
 
     def __init__(self, headless: object, layout_manager: QObject, modules: QObject) -> None:
         super().__init__()
-        self.__dict__.update(_headless=headless, _layouts=layout_manager, _modules=modules, _cursors=[])
+        self.__dict__.update(_headless=headless, _layouts=layout_manager, _modules=modules)
         self._main_window = QWidget()
         self._main_window.objectName = "qSlicerMainWindow"
 
@@ -67,15 +86,6 @@ class qSlicerApplication(QObject):
     def commandOptions(self):
         return types.SimpleNamespace(noMainWindow=False, testingEnabled=False)
 
-    def setOverrideCursor(self, cursor: object) -> None:
-        self._cursors.append(cursor)
-
-    def restoreOverrideCursor(self) -> None:
-        self._cursors.pop()
-
-    def overrideCursor(self):
-        return self._cursors[-1] if self._cursors else None
-
     def pauseRender(self) -> None:
         """Nothing is drawn."""
 
@@ -94,7 +104,10 @@ class qSlicerApplication(QObject):
 
 class qSlicerModuleManager(QObject):
     def modulesNames(self) -> list[str]:
-        return ["SSLSegment"]
+        return [each.name for each in vars(slicer.modules).values() if isinstance(each, qSlicerScriptedLoadableModule)]
+
+    def module(self, name: str):
+        return getattr(slicer.modules, name.lower(), None)
 
 
 class qSlicerScriptedLoadableModule(QObject):
@@ -217,7 +230,13 @@ def _behaviours() -> dict[str, type]:
     found = {}
     for module in (fake_qt, fake_widgets, fake_inputs, fake_values, fake_mrml_widgets):
         found |= {name: value for name, value in vars(module).items() if isinstance(value, fake_qt.FakeType)}
-    own = (qSlicerApplication, qSlicerModuleManager, qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget)
+    own = (
+        QApplication,
+        qSlicerApplication,
+        qSlicerModuleManager,
+        qSlicerScriptedLoadableModule,
+        qSlicerScriptedLoadableModuleWidget,
+    )
     return found | {each.__name__: each for each in own}
 
 

@@ -16,6 +16,16 @@ def click(button: QObject) -> None:
     LOOP.stopwatch.run(f"click {button.objectName}", button.click)
 
 
+def toggle(section: QObject) -> None:
+    """Fold or unfold a section."""
+    _require_usable(section)
+
+    def fold() -> None:
+        section.collapsed = not section.collapsed
+
+    LOOP.stopwatch.run(f"fold {section.objectName}", fold)
+
+
 def choose(combo: QObject, text: str) -> None:
     """Pick an entry of a combo box by its text."""
     _require_usable(combo)

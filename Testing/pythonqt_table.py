@@ -18,8 +18,8 @@ UI = ROOT / "SSLSegment" / "Resources" / "UI" / "SSLSegment.ui"
 WRITTEN_BY_HAND = ("properties", "signals", "types")
 
 OF_THE_APPLICATION = {
-    "qt": {"QObject", "QWidget", "QApplication", "QTimer", "QVBoxLayout", "QSettings", "QIcon"},
-    "ctk": set(),
+    "qt": {"QObject", "QWidget", "QApplication", "QTimer", "QVBoxLayout", "QSettings", "QIcon", "QMessageBox"},
+    "ctk": {"ctkMessageBox"},
     "slicer": {
         "qSlicerApplication", "qSlicerCoreApplication", "qSlicerModuleManager", "qSlicerLayoutManager",
         "qMRMLSliceWidget", "qSlicerScriptedLoadableModule", "qSlicerScriptedLoadableModuleWidget", "qMRMLWidget",

@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-import fake_user
 import numpy as np
 import psutil
 import slicer
+
+import fake_user
 from fake_qt import LOOP, QObject
 from fake_slicer_app import Desktop
-
 from sslseg.volume import read_volume
 from SSLSegmentLib import mrml
 
 PATIENCE_S = 60.0
+NO_WEIGHTS = "None (random start)"
 
 
 class Panel:
@@ -45,10 +47,25 @@ class Panel:
     def click(self, name: str) -> None:
         fake_user.click(getattr(self.ui, name))
 
-    def open_section(self, name: str) -> None:
-        """Unfold a section, where it is not."""
+    def enter(self, name: str, value: object) -> None:
+        fake_user.enter(getattr(self.ui, name), value)
+
+    def choose(self, name: str, data: str) -> None:
+        """Choose the entry of a list that stands for a value, by the text that it has in the panel."""
+        fake_user.choose(getattr(self.ui, name), data)
+
+    def choose_training(self, seconds: float = 2.0) -> None:
+        """A short training from random weights, chosen in the panel."""
+        self.unfold("modelCollapsibleButton")
+        self.unfold("advancedGroupBox")
+        self.choose("presetComboBox", "Fast")
+        self.choose("weightsComboBox", NO_WEIGHTS)
+        self.enter("timeLimitSpinBox", seconds)
+
+    def unfold(self, name: str) -> None:
+        """Open a section, where it is closed."""
         if getattr(self.ui, name).collapsed:
-            self.click(name)
+            fake_user.toggle(getattr(self.ui, name))
 
     def run_until(self, condition: Callable[[], object], seconds: float = PATIENCE_S) -> float:
         """Let timers fire until something is so; returns how long it took."""
@@ -69,6 +86,10 @@ class Panel:
         self.run_until(lambda: self.loop.progress.loss is not None or not self.loop.state.busy)
         assert self.loop.state.busy, self.describe()
 
+    def worker(self) -> psutil.Process:
+        """The process that trains."""
+        return psutil.Process(self.loop.worker.pid)
+
     def train(self) -> None:
         """Press Train and wait for the end."""
         self.click("trainButton")
@@ -84,9 +105,26 @@ class Panel:
             write = slicer.util.updateSegmentBinaryLabelmapFromArray
             LOOP.stopwatch.run("paint", write, mask.astype(np.uint8), node, segment_id, volume)
 
-    def processes(self) -> list[psutil.Process]:
-        """What this process has started and what those have, alive now."""
-        return [each for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
+    def settle(self) -> None:
+        """Let the panel show what has changed."""
+        LOOP.advance(0.2)
+
+    def prepare(self, heart: "Heart") -> None:
+        """Make a segmentation, draw on it, and choose a short training."""
+        self.settle()
+        self.click("createSegmentationButton")
+        self.paint(heart.masks())
+        self.choose_training()
+        self.settle()
+
+    def texts(self) -> list[list[str]]:
+        """What the list of annotated slices shows."""
+        return fake_user.cell_texts(self.ui.slicesTable)
+
+
+def processes() -> list[psutil.Process]:
+    """What this process has started and what those have, alive now."""
+    return [each for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
 
 
 class Heart:
@@ -97,21 +135,22 @@ class Heart:
         truth: uint8 (K, J, I): 1 right ventricle, 2 myocardium, 3 left ventricle.
     """
 
-    NAMES = ("RV", "Myocardium", "LV")
+    IDS = ("Segment_1", "Myocardium", "LV")
 
-    def __init__(self, app: object, data_dir, patient: str = "patient002_ED", shown: int = 3) -> None:
+    def __init__(self, desktop: Desktop, app: object, data_dir: Path, patient: str = "patient002_ED") -> None:
         folder = data_dir / "acdc"
+        self.desktop = desktop
         self.volume = app.load_volume(folder / f"{patient}.nii.gz")
         self.truth = read_volume(folder / f"{patient}_gt.nii.gz").array.astype(np.uint8)
         inside = np.flatnonzero((self.truth > 0).any(axis=(1, 2)))
-        picks = np.linspace(inside[0], inside[-1], shown + 2).round().astype(int)[1:-1]
+        picks = np.linspace(inside[0], inside[-1], 5).round().astype(int)[1:-1]
         self.drawn = sorted({int(k) for k in picks})
 
     def masks(self, slices: list[int] | None = None) -> dict[str, np.ndarray]:
         """What the user paints on ``slices``."""
         on = np.zeros(self.truth.shape, bool)
         on[self.drawn if slices is None else slices] = True
-        return {name: on & (self.truth == c) for c, name in enumerate(self.NAMES, start=1)}
+        return {name: on & (self.truth == c) for c, name in enumerate(self.IDS, start=1)}
 
 
 def labels_of(node: object, volume: object) -> np.ndarray:
