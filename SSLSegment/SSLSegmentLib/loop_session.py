@@ -130,6 +130,8 @@ class WorkerSession:
 
     def close(self) -> None:
         """End the worker and remove the folder. Keep polling until :attr:`alive` is false."""
+        if self._closed:
+            return
         self._closed = True
         self._tasks.clear()
         if self._worker is not None:
