@@ -45,7 +45,7 @@ class Panel:
 
     def __init__(self, root: Any, parameter_node: Callable[[], Any]) -> None:
         self._parameter_node = parameter_node
-        self._entered = self._closed = self._syncing = False
+        self._entered = self._closed = self._syncing = self._lost = False
         self._wants_volume = True
         self._weights: Any = None
         self._gui_tag: Any = None
@@ -135,11 +135,13 @@ class Panel:
                 (events.EndCloseEvent, self._on_new_scene),
                 (events.EndImportEvent, self._on_new_scene),
                 (events.NodeAddedEvent, self._on_node_added),
+                (events.NodeRemovedEvent, self._on_node_removed),
             )
         ]
 
     def _on_closing(self, *_arguments: Any) -> None:
         self._leave_parameters()
+        self._lost = False
         self._data.forget()
 
     def _on_new_scene(self, *_arguments: Any) -> None:
@@ -154,12 +156,22 @@ class Panel:
             self._wants_volume = True
             self._schedule()
 
+    def _on_node_removed(self, *_arguments: Any) -> None:
+        parameters = self._context.parameters
+        if parameters is not None and not slicer.mrmlScene.IsNodePresent(parameters.parameterNode):
+            self._leave_parameters()
+            self._lost = True
+            self._schedule()
+
     # Settings of the loop and the parameter node: whichever changes, the other follows at once
 
     def _adopt(self) -> None:
         """Follow the parameter node of the scene, which may be another one, or another content of the same."""
         if self._context.parameters is None:
             self._context.parameters = parameters = self._parameter_node()
+            if self._lost:  # somebody removed the node: a new one gets what was in the old one
+                self._lost = False
+                self._give_parameters()
             self._gui_tag = parameters.connectGui(self._context.ui)
             self._parameter_tag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_parameters)
         parameters, loop = self._context.parameters, self.loop
@@ -190,15 +202,18 @@ class Panel:
             write_settings(loop.settings, parameters)  # another node has other marks
         self._schedule()
 
+    def _give_parameters(self) -> None:
+        parameters, loop = self._context.parameters, self.loop
+        with _Flag(self, "_syncing"):
+            write_settings(loop.settings, parameters)
+            if parameters.volume is not loop.volume:
+                parameters.volume = loop.volume
+            if parameters.segmentation is not loop.segmentation:
+                parameters.segmentation = loop.segmentation
+
     def _on_loop_changed(self) -> None:
-        parameters = self._context.parameters
-        if parameters is not None and not self._syncing:
-            with _Flag(self, "_syncing"):
-                write_settings(self.loop.settings, parameters)
-                if parameters.volume is not self.loop.volume:
-                    parameters.volume = self.loop.volume
-                if parameters.segmentation is not self.loop.segmentation:
-                    parameters.segmentation = self.loop.segmentation
+        if self._context.parameters is not None and not self._syncing:
+            self._give_parameters()
         self._schedule()
         self._set_pace()
 
@@ -229,8 +244,10 @@ class Panel:
             self._update_timer.start()
 
     def _update(self) -> None:
-        if self._closed or self._context.parameters is None:
+        if self._closed or not self._entered:
             return
+        if self._lost:
+            self._adopt()
         if self._wants_volume:
             self._wants_volume = False
             self.loop.choose_defaults()
