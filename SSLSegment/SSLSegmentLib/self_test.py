@@ -6,6 +6,7 @@ found is accepted and exported. Each step raises an AssertionError where somethi
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -129,6 +130,7 @@ def run(scene: Any, tell: Callable[[str], object] = lambda _: None) -> None:
         InputError: a step is not possible.
     """
     assert not unmet(), unmet()[0]
+    had_torch = "torch" in sys.modules
     settings = LoopSettings(preset="fast", device="cpu", weights="none", time_limit_s=5.0)
     loop = AnnotationLoop(scene, settings=settings)
     with tempfile.TemporaryDirectory(prefix="sslsegment-test-") as name:
@@ -146,3 +148,4 @@ def run(scene: Any, tell: Callable[[str], object] = lambda _: None) -> None:
         finally:
             loop.shutdown()
             wait(loop, lambda: not loop.alive)
+    assert ("torch" in sys.modules) == had_torch, "torch was loaded into Slicer's process"

@@ -1,4 +1,4 @@
-"""Runs inside Slicer, started by ctest: the module is loaded, shows its panel, and gets on with this Slicer's MRML."""
+"""Runs inside Slicer, started by ctest: the module is loaded, says what it is, and gets on with this Slicer's MRML."""
 
 import unittest
 
@@ -28,13 +28,6 @@ class SSLSegmentModuleTest(unittest.TestCase):
         for name in ("Pix2Rep", "HSSL", "MONAI"):
             self.assertIn(name, slicer.modules.sslsegment.acknowledgementText)
 
-    def test_panel_opens(self):
-        """Opening the module shows something, and leaves the scene as it was."""
-        nodes = slicer.mrmlScene.GetNumberOfNodes()
-        widget = slicer.modules.sslsegment.widgetRepresentation()
-        self.assertGreater(widget.layout().count(), 0)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
-
     def test_labels_come_back_as_they_were_written(self):
         """Through a segmentation node, on an oblique volume with thick slices."""
         directions = (0.6, -0.8, 0.0, 0.8, 0.6, 0.0, 0.0, 0.0, 1.0)
@@ -49,6 +42,6 @@ class SSLSegmentModuleTest(unittest.TestCase):
         self.assertIsNone(geometry.difference(mrml.volume_geometry(volume)))
         self.assertTrue(np.array_equal(mrml.class_array(node, volume), labels))
 
-    def test_self_test_passes(self):
-        """What users can start from Self Tests."""
-        slicer.selfTests["SSLSegment"]()
+    def test_self_test_is_offered(self):
+        """Users can start it from Self Tests; ctest runs it by itself."""
+        self.assertIn("SSLSegment", slicer.selfTests)
