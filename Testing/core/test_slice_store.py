@@ -148,6 +148,15 @@ def test_a_manifest_names_data_sets(tmp_path):
         assert list(opened(tmp_path / "store", [path]).domains) == [0] * 6 + [1] * 12
 
 
+def test_a_manifest_leaves_files_out_and_knows_variables_of_the_environment(tmp_path, monkeypatch):
+    names = sorted(path.name for path in write_images(tmp_path / "elsewhere" / "images", 3).iterdir())
+    monkeypatch.setenv("SCANS", str(tmp_path / "elsewhere"))
+    entry = {"name": "a", "path": "$SCANS/images", "leave_out": [f"{names[0][:-5]}*", names[2]]}
+    (found,) = find_data_sets([manifest(tmp_path, [entry])])
+    assert [source.name for source in found.sources] == [names[1]]
+    assert "path" not in found.as_dict()
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
@@ -155,6 +164,7 @@ def test_a_manifest_names_data_sets(tmp_path):
         ([{"name": "a", "path": "x"}, {"name": "a", "path": "x"}], "Two data sets are called 'a'"),
         ([{"name": "a"}], "without a name or a path"),
         ([{"name": "a", "path": "x", "license": "CC0"}], "unknown field 'license'"),
+        ([{"name": "a", "path": "x", "leave_out": "y*"}], "leaves out 'y\\*' of 'a'"),
         ([], "not a manifest"),
         ({"name": "a"}, "not a manifest"),
         ("{", "not JSON"),

@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ from sslseg.volume import Volume, check_values
 MANIFEST_ENDINGS = (".yaml", ".yml", ".json")
 UNKNOWN_LICENCE = "not stated"
 
-_FIELDS = ("name", "path", "modality", "anatomy", "licence")
+_TEXTS = ("name", "path", "modality", "anatomy", "licence")
+_FIELDS = (*_TEXTS, "leave_out")
 _LABEL_NAME = re.compile(r"(^|[-_. ])(gt|labels?|seg|segmentations?|masks?|scribbles?)$", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels?|masks?|segmentations?)(tr|ts|va)?$", re.IGNORECASE)
 _MOST_CLASSES = 40
@@ -40,6 +42,7 @@ class DataSet:
         modality: for example "MR"; empty where unknown.
         anatomy: for example "heart"; empty where unknown.
         licence: of the images.
+        leave_out: patterns of file names that are not used, for example "patient007_*".
         sources: image files and, for DICOM, one file of each series.
     """
 
@@ -48,6 +51,7 @@ class DataSet:
     modality: str = ""
     anatomy: str = ""
     licence: str = UNKNOWN_LICENCE
+    leave_out: tuple[str, ...] = ()
     sources: tuple[Path, ...] = field(default=())
 
     @property
@@ -83,7 +87,8 @@ def find_data_sets(places: Sequence[Path]) -> list[DataSet]:
 
     Args:
         places: folders, image files, or manifests (.yaml, .yml, .json) with a list of data sets, each with a name and
-            a path (relative to the manifest) and, where known, modality, anatomy and licence.
+            a path (relative to the manifest; $NAME stands for an environment variable), where known modality, anatomy
+            and licence, and file names to leave_out.
 
     Raises:
         InputError: a place is missing, a manifest is damaged, two data sets have one name, or nothing was found.
@@ -99,7 +104,7 @@ def find_data_sets(places: Sequence[Path]) -> list[DataSet]:
     if double is not None:
         raise InputError(f"Two data sets are called '{double}': give each its own name, in a manifest if need be.")
     found = [
-        DataSet(**{name: getattr(data_set, name) for name in _FIELDS}, sources=tuple(_search(Path(data_set.path))))
+        replace(data_set, sources=tuple(_wanted(_search(Path(data_set.path)), data_set.leave_out)))
         for data_set in named
     ]
     if not any(data_set.sources for data_set in found):
@@ -154,6 +159,10 @@ def _search(place: Path) -> list[Path]:
         if any(_may_be_dicom(file) for file in files):
             found += _series(Path(folder))
     return found
+
+
+def _wanted(sources: Iterable[Path], leave_out: Sequence[str]) -> Iterator[Path]:
+    return (source for source in sources if not any(fnmatch(source.name, pattern) for pattern in leave_out))
 
 
 def _may_be_dicom(file: Path) -> bool:
@@ -214,9 +223,12 @@ def _read_entry(entry: Any, path: Path) -> DataSet:
     unknown = [str(key) for key in entry if key not in _FIELDS]
     if unknown:
         raise InputError(f"{path} has an unknown field '{unknown[0]}': use {', '.join(_FIELDS)}.")
-    values = {key: str(value) for key, value in entry.items() if value is not None}
-    values["path"] = str(path.parent / values["path"])
-    return DataSet(**values)  # type: ignore[arg-type] # all but sources are text
+    patterns = entry.get("leave_out") or []
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise InputError(f"{path} leaves out {patterns!r} of '{entry['name']}': give a list of file names or patterns.")
+    values = {key: str(entry[key]) for key in _TEXTS if entry.get(key) is not None}
+    values["path"] = str(path.parent / os.path.expandvars(values["path"]))
+    return DataSet(**values, leave_out=tuple(patterns))  # type: ignore[arg-type] # the others are text
 
 
 def _parse(path: Path) -> Any:
