@@ -76,7 +76,7 @@ def segment(output: Output, options: Any) -> None:
         loop.set_segmentation(segmentation)
         _train(loop, output)
         if loop.availability("accept_all").allowed:
-            loop.accept_all()
+            _accept(loop)
         files, state = loop.export(options.out_dir, options.formats), loop.state.value
     finally:
         loop.shutdown()
@@ -144,6 +144,15 @@ def _train(loop: AnnotationLoop, output: Output) -> None:
         raise loop.error
     if loop.result is None:
         raise SSLSegError("Stopped before anything was learnt: nothing has been written.")
+
+
+def _accept(loop: AnnotationLoop) -> None:
+    loop.accept_all()
+    while loop.accepting:
+        loop.poll()
+        time.sleep(POLL_S)
+    if loop.error is not None:
+        raise loop.error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from SSLSegmentLib.apply_job import ApplyJob
 from SSLSegmentLib.hardware import Hardware
 from SSLSegmentLib.loop_accept import Acceptance
 from SSLSegmentLib.loop_annotation import UserAnnotation
-from SSLSegmentLib.loop_job import Inputs, Outcome, Suggestion, TrainingJob
+from SSLSegmentLib.loop_job import Outcome, Suggestion, TrainingJob
 from SSLSegmentLib.loop_overlay import Overlay
 from SSLSegmentLib.loop_results import LoopResults
 from SSLSegmentLib.loop_session import WorkerFactory, WorkerSession
@@ -88,13 +88,12 @@ class AnnotationLoop(LoopResults):
         self._on_changed = on_changed or (lambda: None)
         self._settings = settings or LoopSettings()
         self.worker = WorkerSession(worker_factory, self._on_worker_lost)
-        self.user = UserAnnotation(scene, self.settings, self._changed, self._on_removed)
-        self.acceptance = Acceptance(self.user, history)
+        self.user = UserAnnotation(scene, self.settings, self._changed, self._on_removed, self.worker.submit)
+        self.acceptance = Acceptance(self.user, self.worker.submit, history)
         self._job: TrainingJob | None = None
-        self._inputs: Inputs | None = None
         self._jobs = 0
         self._polling = False
-        self.overlay = Overlay(scene, self.settings, self._drop_result)
+        self.overlay = Overlay(scene, self.settings, self._drop_result, self._tell, self.worker.submit)
         self.store = store or MemoryStore()
         self.apply = ApplyJob(self, scene, self._changed)
         self.pretraining = PretrainingJob(self, scene, worker_factory, self._changed)
@@ -111,12 +110,18 @@ class AnnotationLoop(LoopResults):
             SSLSegError: the worker cannot be started.
         """
         self._require("train")
-        inputs = self.user.snapshot()
-        self.hardware.give_way()
         self._jobs += 1
-        job = TrainingJob(self.worker, inputs, self._jobs, on_progress=self._on_progress, on_end=self._on_end)
+        job = TrainingJob(
+            self.worker,
+            self.user.snapshot,
+            self._jobs,
+            with_surfaces=lambda: self.settings.show_in_3d,
+            on_progress=self._on_progress,
+            on_end=self._on_end,
+        )
+        self.hardware.give_way()
         job.start()
-        self._job, self._inputs = job, inputs
+        self._job = job
         self.messages, self.error, self.progress = [], None, Progress("preparing")
         self.overlay.begin_curves()
         self._enter(State.PREPARING)
@@ -159,6 +164,7 @@ class AnnotationLoop(LoopResults):
         """End the workers and stop observing the scene. Poll until :attr:`alive` is false, or leave it to exit."""
         if self._job is not None:
             self._job.abandon()
+        self.acceptance.abandon()
         self._on_changed = lambda: None
         self._leave(State.IDLE)
         for job in (self.apply, self.pretraining, self.hardware):
@@ -203,12 +209,9 @@ class AnnotationLoop(LoopResults):
         """Keep what a training found, and show it."""
         self.messages += [message for message in outcome.messages if message not in self.messages]
         self.model_path = outcome.model or self.model_path
-        if outcome.labels is None or outcome.uncertainty is None or self._inputs is None:
-            return
-        annotation, axis = self._inputs.annotation, self._inputs.axis
-        result = Result(outcome.labels, outcome.uncertainty, annotation.segments, axis)
-        self.overlay.show(self.volume, result, self.segmentation.GetName())
-        self.result, self.suggestions = result, outcome.suggestions
+        if outcome.outputs is not None:
+            self.overlay.show(self.volume, outcome.outputs, self.segmentation.GetName())
+            self.result, self.suggestions = outcome.outputs.result, outcome.suggestions
 
     def _on_worker_lost(self, error: SSLSegError) -> None:
         if self._job is not None:
@@ -216,8 +219,11 @@ class AnnotationLoop(LoopResults):
         elif self.apply.state.busy:
             self.apply.fail(error)
         else:
-            self.messages.append(str(error))
-            self._changed()
+            self._tell(error)
+
+    def _tell(self, error: SSLSegError) -> None:
+        self.messages.append(str(error))
+        self._changed()
 
     def _on_removed(self, what: str) -> None:
         self._cancel_for(f"The {what} was removed.")
@@ -228,6 +234,7 @@ class AnnotationLoop(LoopResults):
         was_busy = self.state.busy
         if self._job is not None:
             self._job.abandon()
+        self.acceptance.abandon()
         self._forget_results()
         self._leave(State.IDLE)
         if was_busy:
@@ -249,7 +256,7 @@ class AnnotationLoop(LoopResults):
         self._changed()
 
     def _leave(self, state: State) -> None:
-        self._job = self._inputs = None
+        self._job = None
         self._enter(state)
 
     def _changed(self) -> None:

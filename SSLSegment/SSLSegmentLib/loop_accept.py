@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import slicer
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from sslseg.annotation import Segment
-from SSLSegmentLib import mrml
+from sslseg.errors import InputError, SSLSegError
+from SSLSegmentLib.accepting import UNDO, Accepting, LayerHistory, one_of
+from SSLSegmentLib.drawing import Drawing
 from SSLSegmentLib.loop_annotation import Marks, UserAnnotation
+from SSLSegmentLib.loop_session import Submit
 from SSLSegmentLib.result import Result
-from SSLSegmentLib.segments import LABELMAP
+from SSLSegmentLib.segments import drawn_state
+
+OnAccepted = Callable[[tuple[Segment, ...]], None]
+"""Called with the predicted segments that were left out because the user has removed them since."""
+
+
+class _Step(NamedTuple):
+    """How it was before an acceptance."""
+
+    marks: Marks
+    drawing: Drawing
 
 
 class Acceptance:
@@ -19,23 +30,34 @@ class Acceptance:
 
     Args:
         user: the nodes and marks.
-        history: ``vtkSegmentationHistory`` or ``vtkSlicerSegmentEditorLogic`` to save states in, so that an editor's
-            own undo knows of them; None keeps a history of its own.
+        submit: runs what takes a while, see :meth:`SSLSegmentLib.loop_session.WorkerSession.submit`.
+        history: ``vtkSegmentationHistory``, ``vtkSlicerSegmentEditorLogic`` or ``qMRMLSegmentEditorWidget`` to save
+            states in, so that an editor's own undo knows of them; None keeps a history of its own.
     """
 
-    def __init__(self, user: UserAnnotation, history: Any = None) -> None:
+    def __init__(self, user: UserAnnotation, submit: Submit, history: Any = None) -> None:
         self._user = user
+        self._submit = submit
         self._shared = history
         self.forget()
 
     def forget(self) -> None:
         """Start anew with whatever segmentation there is: former steps cannot be undone any more."""
-        self._marks: list[Marks] = []
+        self.abandon()
+        self._steps: list[_Step] = []
         self._state: tuple[Any, ...] = ()
         self._history = self._shared
         if self._shared is None and self._user.segmentation is not None:
-            self._history = slicer.vtkSegmentationHistory()
-            self._history.SetSegmentation(self._user.segmentation.GetSegmentation())
+            self._history = LayerHistory(self._user.segmentation)
+
+    def abandon(self) -> None:
+        """Let an acceptance that is under way come to nothing."""
+        self._current: Accepting | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an acceptance is under way."""
+        return self._current is not None
 
     def open_slices(self, result: Result) -> list[int]:
         """The slices that accepting everything would write.
@@ -45,51 +67,68 @@ class Acceptance:
         every = range(result.labels.shape[result.axis])
         if self._user.settings.background_segment_id:
             return list(every)
-        annotated = set(self._user.used_slices())
+        annotated = set(self._user.used_slices(result.axis))
         return [index for index in every if index not in annotated]
 
-    def accept(self, result: Result, slices: Sequence[int]) -> tuple[Segment, ...]:
+    def accept(
+        self, result: Result, slices: Sequence[int], then: OnAccepted, failed: Callable[[SSLSegError], None]
+    ) -> None:
         """Copy ``slices``; they count as annotated from now on, also those in which nothing was found.
 
-        Returns:
-            The predicted segments that were left out because the user has removed them since.
+        Args:
+            result: what to copy from.
+            slices: along the axis of the result.
+            then: called when it is done: before this returns if the volume is small, else in a later poll.
+            failed: called instead with the reason; nothing is written then.
 
         Raises:
             InputError: the volume or the segmentation has changed so that the prediction does not fit any more.
         """
         user = self._user
-        marks = user.marks
-        left_out = mrml.accept(
-            user.segmentation,
-            user.volume,
-            result.labels,
-            result.segments,
-            slices=slices,
-            axis=result.axis,
-            history=self._history,
-        )
-        user.count_as_annotated(slices, result.axis)
-        self._marks.append(marks)
-        self._state = self._label_maps()
-        return left_out
+        accepting = Accepting(user.segmentation, user.volume, result.labels, result.segments, slices, result.axis)
+
+        def work() -> Drawing:
+            accepting.work()
+            return accepting.drawing()
+
+        def made(drawing: Drawing) -> None:
+            if self._current is not accepting:
+                return
+            self._current = None
+            if accepting.outdated:
+                failed(InputError("The segmentation was changed while the prediction was accepted: accept it again."))
+                return
+            step = _Step(user.marks, user.drawing)
+            marks = user.marks_along(result.axis).with_annotated(slices, drawing.slices[result.axis], result.axis)
+            user.replace(lambda: self._write(accepting, step), drawing, marks)
+            then(accepting.left_out)
+
+        def not_made(error: SSLSegError) -> None:
+            if self._current is accepting:
+                self._current = None
+                failed(error)
+
+        self._current = accepting
+        self._submit(work, made, not_made, voxels=accepting.voxels)
 
     def undo(self) -> None:
         """Take the last accepting back: voxels and marks."""
-        restore = getattr(self._history, "Undo", None) or self._history.RestorePreviousState
-        restore()
-        self._user.marks = self._marks.pop()
-        self._state = self._label_maps()
+        marks, drawing = self._steps.pop()
+        self._user.replace(self._restore, drawing, marks)
 
     def unmet(self) -> list[str]:
         """Why nothing can be undone; empty where it can."""
-        if not self._marks or self._user.segmentation is None:
+        if not self._steps or self._user.segmentation is None:
             return ["Nothing was accepted."]
-        if self._state != self._label_maps():
+        if self._state != drawn_state(self._user.segmentation):
             return ["The segmentation was changed after accepting: undo that change first."]
         return []
 
-    def _label_maps(self) -> tuple[Any, ...]:
-        """Changes whenever a voxel does; a surface that is made of the label maps, or a new name, changes nothing."""
-        segmentation = self._user.segmentation.GetSegmentation()
-        images = [(i, segmentation.GetSegment(i).GetRepresentation(LABELMAP)) for i in segmentation.GetSegmentIDs()]
-        return tuple((segment_id, image.GetMTime() if image else 0) for segment_id, image in images)
+    def _write(self, accepting: Accepting, step: _Step) -> None:
+        accepting.write(self._history)
+        self._steps.append(step)
+        self._state = drawn_state(self._user.segmentation)
+
+    def _restore(self) -> None:
+        one_of(self._history, UNDO)()
+        self._state = drawn_state(self._user.segmentation)

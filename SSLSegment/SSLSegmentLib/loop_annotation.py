@@ -9,32 +9,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import slicer
 
-from sslseg.annotation import check_slices, drawn_axis
-from sslseg.errors import InputError
+from sslseg.annotation import check_slices
+from sslseg.errors import InputError, SSLSegError
 from SSLSegmentLib import mrml
+from SSLSegmentLib.drawing import Drawing, read_drawing
 from SSLSegmentLib.loop_job import Inputs
-from SSLSegmentLib.segments import labels_in_box
+from SSLSegmentLib.loop_session import Submit
+from SSLSegmentLib.segments import drawn_state, layers_of, transform_between
 from SSLSegmentLib.settings import AUTO_AXIS, LoopSettings
 
 
 @dataclass(frozen=True)
 class AnnotatedSlice:
-    """One slice that the user has said something about."""
+    """One slice that the user has said something about.
+
+    Attributes:
+        index: along the axis.
+        empty: marked as holding no structure.
+        excluded: does not count, whatever is drawn on it.
+        segments: ids of the segments that are drawn on it.
+    """
 
     index: int
     empty: bool
     excluded: bool
-
-
-class _Drawing(NamedTuple):
-    """What the segmentation node says: slices with a drawing along each array axis, the axis they were drawn along."""
-
-    slices: tuple[list[int], ...] = ([], [], [])
-    axis: int = 0
-    problem: str = ""
+    segments: tuple[str, ...] = ()
 
 
 class Marks(NamedTuple):
@@ -43,6 +44,12 @@ class Marks(NamedTuple):
     axis: int
     empty_slices: list[int]
     excluded_slices: list[int]
+
+    def with_annotated(self, slices: Sequence[int], drawn: Iterable[int], axis: int) -> Marks:
+        """The marks once ``slices`` along ``axis`` count, as drawn or (those not in ``drawn``) as empty."""
+        blank = set(slices) - set(drawn)
+        empties = _with(_with(self.empty_slices, slices, False), blank, True)
+        return Marks(axis, empties, _with(self.excluded_slices, slices, False))
 
 
 class UserAnnotation:
@@ -53,6 +60,10 @@ class UserAnnotation:
         settings: holds the axis and the marks of slices, which this class changes.
         on_changed: called after the drawing or a mark has changed.
         on_removed: called with "volume", "segmentation" or "scene" when a node is gone from the scene.
+        submit: runs what takes a while, see :meth:`SSLSegmentLib.loop_session.WorkerSession.submit`.
+
+    A small drawing is looked at at once. A large one is looked at in another thread: until that is done, what is said
+    of it is how it was before the last change.
 
     Attributes:
         volume: the volume node, or None.
@@ -61,7 +72,12 @@ class UserAnnotation:
     """
 
     def __init__(
-        self, scene: Any, settings: LoopSettings, on_changed: Callable[[], None], on_removed: Callable[[str], None]
+        self,
+        scene: Any,
+        settings: LoopSettings,
+        on_changed: Callable[[], None],
+        on_removed: Callable[[str], None],
+        submit: Submit,
     ) -> None:
         self._scene = scene
         self.settings = settings
@@ -70,7 +86,10 @@ class UserAnnotation:
         self.volume: Any = None
         self.segmentation: Any = None
         self.revision = 0
-        self._drawing: tuple[Any, _Drawing] = (None, _Drawing())
+        self._submit = submit
+        self._drawing: tuple[Any, Drawing] = (None, Drawing())
+        self._looking: Any = None
+        self._writing = False
         events = slicer.vtkMRMLScene
         self._scene_tags = [
             scene.AddObserver(events.NodeRemovedEvent, self._on_node_removed),
@@ -91,6 +110,7 @@ class UserAnnotation:
         if self.volume is not None:
             self._forget_marks()
         self.volume = node
+        self._forget_drawing()
         self._on_changed()
 
     def set_segmentation(self, node: Any) -> None:
@@ -100,6 +120,7 @@ class UserAnnotation:
             for tag in self._node_tags:
                 self.segmentation.RemoveObserver(tag)
         self.segmentation = node
+        self._forget_drawing()
         self._node_tags = []
         if node is not None:
             changes = slicer.vtkSegmentation
@@ -127,26 +148,44 @@ class UserAnnotation:
             self._forget_marks()
             self._on_changed()
 
-    def slices(self) -> list[AnnotatedSlice]:
-        """Every slice with a drawing or a mark, in order."""
-        empty, excluded = set(self.settings.empty_slices), set(self.settings.excluded_slices)
+    def slices(self, axis: int | None = None) -> list[AnnotatedSlice]:
+        """Every slice with a drawing or a mark, in order; along another axis than the chosen one there are no marks."""
+        drawn = self._look().slices[self.axis if axis is None else axis]
+        _, empty, excluded = self.marks_along(self.axis if axis is None else axis)
         return [
-            AnnotatedSlice(index, index in empty, index in excluded)
-            for index in sorted(empty | excluded | set(self.drawn_slices()))
+            AnnotatedSlice(index, index in empty, index in excluded, drawn.get(index, ()))
+            for index in sorted({*empty, *excluded, *drawn})
         ]
 
     def drawn_slices(self) -> list[int]:
         """Slices with something drawn on them, excluded ones too."""
-        return self._look().slices[self.axis]
+        return list(self._look().slices[self.axis])
+
+    @property
+    def drawing(self) -> Drawing:
+        """What is drawn, as far as it was looked at."""
+        return self._look()
+
+    @property
+    def known(self) -> bool:
+        """Whether the drawing was looked at, now or before its last changes."""
+        self._look()
+        return self._drawing[0] is not None
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the drawing was looked at since it last changed."""
+        self._look()
+        return self._looking is None
 
     @property
     def problem(self) -> str:
         """Why the nodes cannot be read, as a sentence; empty where they can, and while one is missing."""
         return self._look().problem
 
-    def used_slices(self) -> list[int]:
-        """The slices that a training would learn from."""
-        return [entry.index for entry in self.slices() if not entry.excluded]
+    def used_slices(self, axis: int | None = None) -> list[int]:
+        """The slices that a training would learn from; see :meth:`slices`."""
+        return [entry.index for entry in self.slices(axis) if not entry.excluded]
 
     @property
     def marks(self) -> Marks:
@@ -159,6 +198,10 @@ class UserAnnotation:
         settings = self.settings
         settings.axis, settings.empty_slices, settings.excluded_slices = marks
         self._on_changed()
+
+    def marks_along(self, axis: int) -> Marks:
+        """The marks, which mean nothing along another axis than theirs."""
+        return self.marks if axis == self.axis else Marks(axis, [], [])
 
     def mark(self, index: int, *, empty: bool = False, excluded: bool = False) -> None:
         """Say that a slice was looked at and is empty, or does not count, or (neither) take such a mark back.
@@ -177,13 +220,17 @@ class UserAnnotation:
         _, empties, excludeds = self.marks
         self.marks = Marks(axis, _with(empties, [index], empty), _with(excludeds, [index], excluded))
 
-    def count_as_annotated(self, slices: Sequence[int], axis: int) -> None:
-        """Let ``slices`` count from now on, as drawn or as empty, and settle the axis."""
-        marks = self.marks
-        self.settings.axis = axis
-        blank = set(slices) - set(self.drawn_slices())
-        empties = _with(_with(marks.empty_slices, slices, False), blank, True)
-        self.marks = Marks(axis, empties, _with(marks.excluded_slices, slices, False))
+    def replace(self, write: Callable[[], None], drawing: Drawing, marks: Marks) -> None:
+        """Let ``write`` change the segmentation into what is known to be ``drawing`` then, and set the marks."""
+        self._writing = True
+        try:
+            write()
+            self._looking = None
+            self.settings.axis, self.settings.empty_slices, self.settings.excluded_slices = marks
+            self._drawing = (self._state(), drawing)
+        finally:
+            self._writing = False
+            self._on_changed()
 
     def snapshot(self) -> Inputs:
         """What a training starts from, independent of the nodes from here on.
@@ -195,46 +242,84 @@ class UserAnnotation:
             InputError: the nodes do not fit together, or nothing is annotated.
         """
         settings = self.settings
-        annotation = mrml.annotation_from_nodes(
+        background = settings.background_segment_id
+        read = mrml.annotation_reader(
             self.volume,
             self.segmentation,
             self.axis,
             empty_slices=settings.empty_slices,
             excluded_slices=settings.excluded_slices,
-            background_segment_id=settings.background_segment_id or None,
+            background_segment_id=background or None,
         )
-        image = self.volume.GetImageData()
+        state, geometry = drawn_state(self.segmentation), mrml.volume_geometry(self.volume)
+        segments = mrml.segments_from_node(self.segmentation)
         return Inputs(
-            volume_id=(self.volume.GetID(), image.GetMTime(), annotation.geometry),
+            volume_id=(self.volume.GetID(), self.volume.GetImageData().GetMTime(), geometry),
             array=mrml.scalar_voxels(self.volume),
-            annotation=annotation,
+            geometry=geometry,
+            segments=tuple(segment for segment in segments if segment.segment_id != background),
+            annotate=read,
+            outdated=lambda: state != drawn_state(self.segmentation),
             axis=self.axis,
             settings=settings.training(),
             name=self.volume.GetName(),
         )
 
-    def _look(self) -> _Drawing:
-        """The drawing, looked at again only after something has changed."""
+    def _state(self) -> Any:
+        """Differs once anything has changed that the drawing depends on."""
+        nodes = (self.volume, self.volume.GetImageData(), self.segmentation)
+        return (self.revision, self._find_axis, *map(_state_of, nodes))
+
+    @property
+    def _find_axis(self) -> bool:
+        return self.settings.axis == AUTO_AXIS
+
+    def _look(self) -> Drawing:
+        """The drawing, looked at again only after something has changed, and by one thread at a time."""
         if self.volume is None:
-            return _Drawing()
-        state = (self.revision, *map(_state_of, (self.volume, self.volume.GetImageData(), self.segmentation)))
-        if self._drawing[0] != state:
-            self._drawing = (state, self._read())
+            return Drawing()
+        if self._looking is None and not self._writing:
+            state = self._state()
+            if self._drawing[0] != state:
+                self._begin_to_look(state)
         return self._drawing[1]
 
-    def _read(self) -> _Drawing:
+    def _begin_to_look(self, state: Any) -> None:
         try:
             geometry = mrml.volume_geometry(self.volume)
             mrml.scalar_voxels(self.volume)
             if self.segmentation is None:
-                return _Drawing(axis=geometry.default_axis())
+                self._drawing = (state, Drawing(axis=geometry.default_axis()))
+                return
             segments = mrml.segments_from_node(self.segmentation)
-            painted, box = labels_in_box(self.segmentation, self.volume, geometry, segments)
+            layers = layers_of(self.segmentation, segments)
+            to_volume = transform_between(self.segmentation, self.volume)
         except InputError as error:
-            return _Drawing(problem=str(error))
-        slices = tuple(_slices_with(painted, axis, box[axis].start) for axis in range(3))
-        in_the_open = np.pad(painted > 0, 1)  # else the drawing would fill the box, and with it whole slices
-        return _Drawing(slices, drawn_axis(in_the_open, geometry))
+            self._drawing = (state, Drawing(problem=str(error)))
+            return
+        if self._drawing[0] is None:
+            self._drawing = (None, Drawing(axis=geometry.default_axis()))
+        self._looking, ids = state, [segment.segment_id for segment in segments]
+        find_axis = self._find_axis
+
+        def seen(drawing: Drawing) -> None:
+            if self._looking == state:
+                self._looking, self._drawing = None, (state, drawing)
+                if not at_once:
+                    self._on_changed()
+
+        def failed(error: SSLSegError) -> None:
+            seen(Drawing(problem=str(error)))
+
+        at_once = True
+        voxels = sum(layer.values.size for layer in layers)
+        self._submit(
+            lambda: read_drawing(layers, to_volume, geometry, ids, find_axis=find_axis), seen, failed, voxels=voxels
+        )
+        at_once = False
+
+    def _forget_drawing(self) -> None:
+        self._drawing, self._looking = (None, Drawing()), None
 
     def _forget_marks(self) -> None:
         self.settings.empty_slices = []
@@ -242,7 +327,8 @@ class UserAnnotation:
 
     def _on_drawn(self, *_: Any) -> None:
         self.revision += 1
-        self._on_changed()
+        if not self._writing:
+            self._on_changed()
 
     def _on_node_removed(self, *_: Any) -> None:
         if self.volume is not None and not self._scene.IsNodePresent(self.volume):
@@ -263,11 +349,6 @@ def _state_of(item: Any) -> tuple[int, ...]:
     """Differs once a node, its parent transform, or an image has changed: VTK gives each change a number of its own."""
     transform = getattr(item, "GetParentTransformNode", lambda: None)()
     return tuple(thing.GetMTime() for thing in (item, transform) if thing is not None)
-
-
-def _slices_with(painted: np.ndarray, axis: int, first: int) -> list[int]:
-    others = tuple(a for a in range(3) if a != axis)
-    return [first + int(index) for index in np.flatnonzero(painted.any(axis=others))]
 
 
 def _with(indices: Iterable[int], changed: Iterable[int], present: bool) -> list[int]:

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from sslseg.annotation import Annotation
+from sslseg.annotation import Annotation, Segment
 from sslseg.errors import SSLSegError
 from sslseg.files import atomic_path
+from sslseg.geometry import Geometry
 from sslseg.progress import Progress
 from sslseg.settings import Settings
 from SSLSegmentLib.loop_session import OnError, WorkerSession, deliver, error_of
+from SSLSegmentLib.result import Outputs, outputs
 
 VOLUME_KEY = "volume"  # always the same, so that the worker never holds more than one volume
 
@@ -39,7 +41,10 @@ class Inputs:
     Attributes:
         volume_id: tells apart one state of a volume from any other.
         array: scalar voxels (K, J, I), any real type; read once, in the file thread.
-        annotation: what the user annotated; its grid is that of ``array``.
+        geometry: the grid of ``array``.
+        segments: the classes.
+        annotate: reads what the user annotated; called once, in the file thread.
+        outdated: whether the user has drawn since; called on the main thread.
         axis: array axis of the annotated slices.
         settings: the choices for the training core.
         name: of the volume, for messages.
@@ -47,7 +52,10 @@ class Inputs:
 
     volume_id: Any
     array: np.ndarray
-    annotation: Annotation
+    geometry: Geometry
+    segments: tuple[Segment, ...]
+    annotate: Callable[[], Annotation]
+    outdated: Callable[[], bool]
     axis: int
     settings: Settings
     name: str
@@ -60,16 +68,14 @@ class Outcome:
     Attributes:
         stopped: "schedule", "time limit" or "request" (a cancel, which keeps the best model so far).
         model: the model's file; None if it was cancelled before there was one.
-        labels: uint8 class indices (K, J, I); None if it was cancelled before there was a prediction.
-        uncertainty: float32 (K, J, I), 0 (sure) to 1.
+        outputs: what was predicted; None if it was cancelled before there was a prediction.
         suggestions: slices to annotate next, best first.
         messages: sentences the user must see.
     """
 
     stopped: str = "schedule"
     model: Path | None = None
-    labels: np.ndarray | None = None
-    uncertainty: np.ndarray | None = None
+    outputs: Outputs | None = None
     suggestions: list[Suggestion] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
@@ -79,28 +85,32 @@ class TrainingJob:
 
     Args:
         session: the worker and its file thread.
-        inputs: what to train on.
+        look: takes the snapshot to train on. If the user draws while that is read, it is taken again.
         number: makes its file names unique within the session.
+        with_surfaces: whether 3-D views will show the prediction.
         on_progress: called with each report.
         on_end: called once with the :class:`Outcome` or the error; never after :meth:`abandon`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what to do, with whom, and whom to tell
         self,
         session: WorkerSession,
-        inputs: Inputs,
+        look: Callable[[], Inputs],
         number: int,
         *,
+        with_surfaces: Callable[[], bool],
         on_progress: Callable[[Progress], None],
         on_end: Callable[[Outcome | SSLSegError], None],
     ) -> None:
         self._session = session
-        self._inputs = inputs
+        self._look = look
+        self._inputs = look()
+        self._with_surfaces = with_surfaces
         self._folder = session.folder / f"job-{number}"
         self._on_progress = on_progress
         self._on_end = on_end
         self._outcome = Outcome()
-        self._needs_volume = session.holds != inputs.volume_id
+        self._needs_volume = session.holds != self._inputs.volume_id
         self._complete = False
         self._request: int | None = None
         self._cancelled: int | None = None
@@ -150,25 +160,37 @@ class TrainingJob:
         return str(self._folder / name)
 
     def _write_inputs(self) -> None:
-        self._folder.mkdir(parents=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         if self._needs_volume:
             save_array(self._inputs.array, self._folder / "volume.npy")
-        annotation, axis = self._inputs.annotation, self._inputs.axis
+        annotation, axis = self._inputs.annotate(), self._inputs.axis
         self._complete = len(annotation.annotated_slices(axis)) == annotation.labels.shape[axis]
         save_array(annotation.labels, self._folder / "labels.npy")
 
     def _ask_to_train(self, _: None) -> None:
         if self._finished:
             return
+        if self._inputs.outdated():
+            self._look_again()
+            return
         inputs = self._inputs
         if self._needs_volume:
             load = {"do": "load", "volume": VOLUME_KEY, "array": self._path("volume.npy"), "name": inputs.name}
-            self._session.request({**load, "geometry": asdict(inputs.annotation.geometry)}, self._loaded)
+            self._session.request({**load, "geometry": asdict(inputs.geometry)}, self._loaded)
             self._session.holds = inputs.volume_id
         case = {"volume": VOLUME_KEY, "labels": self._path("labels.npy"), "axis": inputs.axis}
         request = {"do": "finetune", "cases": [case], "settings": inputs.settings.as_dict()}
         model = self._path("model.safetensors")
         self._request = self._ask({**request, "segments": self._segments(), "model": model}, self._trained)
+
+    def _look_again(self) -> None:
+        try:
+            self._inputs = self._look()
+        except SSLSegError as error:
+            self.fail(error)
+        else:
+            self._needs_volume = self._session.holds != self._inputs.volume_id
+            self._session.submit(self._write_inputs, self._ask_to_train, self.fail)
 
     def _loaded(self, reply: dict[str, Any]) -> None:
         if reply["event"] == "error":
@@ -207,15 +229,19 @@ class TrainingJob:
 
     def _suggested(self, reply: dict[str, Any]) -> None:
         self._outcome.suggestions = [Suggestion(**row) for row in reply.get("suggestions", [])]
-        self._session.submit(self._read_outputs, self._arrived, self.fail)
+        with_surfaces = self._with_surfaces()
+        self._session.submit(lambda: self._read_outputs(with_surfaces), self._arrived, self.fail)
 
-    def _read_outputs(self) -> tuple[np.ndarray, np.ndarray]:
-        arrays = np.load(self._folder / "output.npy"), np.load(self._folder / "uncertainty.npy")
+    def _read_outputs(self, with_surfaces: bool) -> Outputs:
+        labels, inputs = np.load(self._folder / "output.npy"), self._inputs
+        uncertainty = np.load(self._folder / "uncertainty.npy", mmap_mode="r")  # four times as large as what is kept
+        found = outputs(labels, uncertainty, inputs.geometry, inputs.segments, inputs.axis, with_surfaces)
+        del uncertainty  # Windows removes no file that is in use
         _remove_all_but(self._session.folder, self._outcome.model)
-        return arrays
+        return found
 
-    def _arrived(self, arrays: tuple[np.ndarray, np.ndarray]) -> None:
-        self._outcome.labels, self._outcome.uncertainty = arrays
+    def _arrived(self, found: Outputs) -> None:
+        self._outcome.outputs = found
         self._end(self._outcome)
 
     def _annotated(self) -> dict[str, Any]:
@@ -224,7 +250,7 @@ class TrainingJob:
         return {"volume": VOLUME_KEY, "labels": labels, "axis": axis, "segments": self._segments()}
 
     def _segments(self) -> list[dict[str, Any]]:
-        return [segment.as_dict() for segment in self._inputs.annotation.segments]
+        return [segment.as_dict() for segment in self._inputs.segments]
 
     def _ask(
         self, request: dict[str, Any], on_result: Callable[[dict[str, Any]], None], on_error: OnError | None = None

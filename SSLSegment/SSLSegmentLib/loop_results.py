@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslseg.errors import InputError
+from sslseg.annotation import Segment
+from sslseg.errors import InputError, SSLSegError
 from sslseg.files import atomic_path
 from SSLSegmentLib import export
 from SSLSegmentLib.apply_job import ApplyJob
@@ -62,6 +63,8 @@ class LoopResults(LoopNodes):
     def accept_slice(self, index: int) -> None:
         """Copy one predicted slice into the user's segmentation, as one undo step. It is annotated from then on.
 
+        In a large volume this takes a few polls, see :attr:`accepting`.
+
         Raises:
             InputError: there is no prediction, or no such slice.
         """
@@ -72,12 +75,18 @@ class LoopResults(LoopNodes):
         """Copy every slice that is not annotated into the user's segmentation, as one undo step.
 
         Where single voxels are annotated rather than slices (there is a background segment), that is every slice.
+        In a large volume this takes a few polls, see :attr:`accepting`.
 
         Raises:
             InputError: there is no prediction, or every slice is annotated.
         """
         self._require("accept_all")
         self._accept(None)
+
+    @property
+    def accepting(self) -> bool:
+        """Whether an acceptance is under way: poll until it is not."""
+        return self.acceptance.busy
 
     def undo(self) -> None:
         """Take the last accepting back.
@@ -141,9 +150,17 @@ class LoopResults(LoopNodes):
 
     def _accept(self, slices: Sequence[int] | None) -> None:
         assert self.result is not None
-        left_out = self.acceptance.accept(self.result, slices or self.acceptance.open_slices(self.result))
+        slices = slices or self.acceptance.open_slices(self.result)
+        self.acceptance.accept(self.result, slices, self._accepted, self._fail)
+        self._changed()
+
+    def _accepted(self, left_out: tuple[Segment, ...]) -> None:
         self.messages += [f"'{segment.name}' was left out: there is no such segment any more." for segment in left_out]
         self._changed()
+
+    def _fail(self, error: SSLSegError) -> None:
+        """Be ``FAILED``."""
+        raise NotImplementedError
 
     def _enter(self, state: State) -> None:
         """Be in ``state``, and say so."""

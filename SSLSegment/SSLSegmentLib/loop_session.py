@@ -18,8 +18,21 @@ from SSLSegmentLib.worker_process import Exit, OnMessage, WorkerProcess
 
 SHOWN_LINES = 5
 
+DONE_AT_ONCE = 2_000_000
+"""Work on this many voxels takes less than 50 ms, and need not go to another thread."""
+
 OnReply = Callable[[dict[str, Any]], None]
 OnError = Callable[[SSLSegError], None]
+
+
+class Submit(Protocol):
+    """:meth:`WorkerSession.submit`."""
+
+    def __call__(
+        self, function: Callable[[], Any], then: Callable[[Any], None], failed: OnError, *, voxels: int | None = None
+    ) -> None:
+        """Run ``function``, now or soon."""
+        ...
 
 
 class WorkerFactory(Protocol):
@@ -70,6 +83,11 @@ class WorkerSession:
         return bool(self._ending) or self._worker is not None
 
     @property
+    def working(self) -> bool:
+        """Whether the file thread has something to do, or to tell in the next poll."""
+        return bool(self._tasks)
+
+    @property
     def devices(self) -> list[dict[str, str]]:
         """The devices that the worker can use (``name``, ``description``); empty until it is ready."""
         return self.ready.get("devices", [])
@@ -116,9 +134,26 @@ class WorkerSession:
             self._worker.kill()
             self._retire(self._worker)
 
-    def submit(self, function: Callable[[], Any], then: Callable[[Any], None], failed: OnError) -> None:
-        """Run ``function`` in the file thread (no MRML there!); how it ended is told in :meth:`poll`."""
-        self._tasks.append((self._files.submit(function), then, failed))
+    def submit(
+        self, function: Callable[[], Any], then: Callable[[Any], None], failed: OnError, *, voxels: int | None = None
+    ) -> None:
+        """Run ``function`` in the file thread (no MRML there!); how it ended is told in :meth:`poll`.
+
+        Args:
+            function: what takes a while.
+            then: called with what it returned.
+            failed: called with what it raised, as an error of ours.
+            voxels: for work on voxels, how many. If these are few, it is done and told at once.
+        """
+        if voxels is not None and voxels <= DONE_AT_ONCE:
+            done: Future[Any] = Future()
+            try:
+                done.set_result(function())
+            except Exception as error:  # noqa: BLE001 - told in the same way as from the thread
+                done.set_exception(error)
+            _tell(done, then, failed)
+        else:
+            self._tasks.append((self._files.submit(function), then, failed))
 
     def poll(self) -> None:
         """Deliver what has arrived and what the file thread has done."""
@@ -217,5 +252,9 @@ def _tell(future: Future[Any], then: Callable[[Any], None], failed: OnError) -> 
         then(future.result())
     elif isinstance(error, SSLSegError):
         failed(error)
-    else:
+    elif isinstance(error, MemoryError):
+        failed(SSLSegError("The memory is full: close other programs or volumes, and try again."))
+    elif isinstance(error, (OSError, ValueError, EOFError)):
         failed(SSLSegError(f"Files could not be exchanged with the worker: {error}."))
+    else:
+        failed(SSLSegError(f"internal error: {type(error).__name__}: {error}"))

@@ -31,6 +31,9 @@ class State(enum.Enum):
         return self in (State.PREPARING, State.TRAINING, State.STOPPING)
 
 
+READING = "What is drawn is being read: wait a moment."
+
+
 @dataclass(frozen=True)
 class Availability:
     """Whether an action is possible now.
@@ -56,6 +59,8 @@ def availability(loop: LoopResults, action: str) -> Availability:
     reasons = ACTIONS[action](loop)
     if loop.state.busy and action != "stop":
         reasons = ["A training is running: wait for it, or stop it.", *reasons]
+    if loop.accepting:
+        reasons = ["A prediction is being accepted: wait a moment.", *reasons]
     return Availability(tuple(reasons))
 
 
@@ -70,6 +75,8 @@ def _for_train(loop: LoopResults) -> list[str]:
         reasons.append("Choose or create a segmentation.")
     elif user.segmentation.GetSegmentation().GetNumberOfSegments() == 0:
         reasons.append("Add a segment and draw it on at least one slice.")
+    elif user.volume is not None and not user.known:
+        reasons.append(READING)
     elif user.volume is not None and not user.problem and not set(user.drawn_slices()) & set(user.used_slices()):
         reasons.append("Draw at least one structure on one slice.")
     if user.problem:
@@ -91,9 +98,14 @@ def _for_suggest_next(loop: LoopResults) -> list[str]:
     return _for_prediction(loop) or ([] if loop.suggest_next() else ["No slice is suggested."])
 
 
+def _for_accept_slice(loop: LoopResults) -> list[str]:
+    return _for_prediction(loop) or ([] if loop.user.up_to_date else [READING])
+
+
 def _for_accept_all(loop: LoopResults) -> list[str]:
-    if loop.result is None:
-        return _for_prediction(loop)
+    reasons = _for_accept_slice(loop)
+    if reasons or loop.result is None:
+        return reasons
     return [] if loop.acceptance.open_slices(loop.result) else ["Every slice is annotated already."]
 
 
@@ -110,6 +122,8 @@ def _for_export(loop: LoopResults) -> list[str]:
         return ["Choose a volume and a segmentation."]
     if loop.user.problem:
         return [loop.user.problem]
+    if not loop.user.known:
+        return [READING]
     return [] if loop.user.drawn_slices() else ["The segmentation is empty: draw, or accept a prediction."]
 
 
@@ -117,7 +131,7 @@ ACTIONS: dict[str, Callable[[LoopResults], list[str]]] = {
     "train": _for_train,
     "stop": _for_stop,
     "suggest_next": _for_suggest_next,
-    "accept_slice": _for_prediction,
+    "accept_slice": _for_accept_slice,
     "accept_all": _for_accept_all,
     "undo": _for_undo,
     "discard": _for_prediction,

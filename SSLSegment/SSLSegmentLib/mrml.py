@@ -9,7 +9,7 @@ under the volume's transform.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,31 +20,29 @@ from sslseg.annotation import IGNORE, Annotation, Segment, check_slices, slice_i
 from sslseg.errors import InputError
 from sslseg.geometry import Geometry
 from sslseg.volume import Volume
+from SSLSegmentLib.layers import painted_in_box
 from SSLSegmentLib.oriented_image import (
-    bounding_box,
-    boxed,
     fill_image,
     image_grid,
+    label_image,
     lps_affine,
-    moved,
-    oriented_image,
     ras_matrix,
+    shared_image,
     voxels,
 )
 from SSLSegmentLib.segments import (
     fingerprint,
-    labels_in_box,
     labels_on_grid,
-    replace_labels,
-    require_labelmaps,
+    layers_of,
     segments_from_node,
     set_layer,
     transform_between,
 )
 
 __all__ = [
-    "accept",
     "annotation_from_nodes",
+    "annotation_reader",
+    "checked_geometry",
     "class_array",
     "fill_segmentation",
     "fill_volume",
@@ -52,14 +50,17 @@ __all__ = [
     "scalar_voxels",
     "segments_from_node",
     "show_prediction",
+    "show_surfaces",
     "show_uncertainty",
     "volume_from_node",
     "volume_geometry",
 ]
 
+CLOSED_SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+
 UNCERTAINTY_COLORS = "vtkMRMLColorTableNodeIron"
-SHOWN_UNCERTAINTY = 0.15
-"""Voxels below this uncertainty are transparent, so that the anatomy can be seen where the model is sure."""
+SHOWN_UNCERTAINTY = 15
+"""Voxels below this percentage are transparent, so that the anatomy can be seen where the model is sure."""
 
 
 def volume_geometry(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Geometry:
@@ -131,7 +132,17 @@ def class_array(
     return labels_on_grid(segmentation_node, volume_node, volume_geometry(volume_node), segments)
 
 
-def annotation_from_nodes(  # noqa: PLR0913 - the nodes, and one argument for each way to say what is known
+def annotation_from_nodes(
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    axis: int,
+    **marks: Any,
+) -> Annotation:
+    """What the user has annotated; see :func:`annotation_reader`."""
+    return annotation_reader(volume_node, segmentation_node, axis, **marks)()
+
+
+def annotation_reader(  # noqa: PLR0913 - the nodes, and one argument for each way to say what is known
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     segmentation_node: slicer.vtkMRMLSegmentationNode,
     axis: int,
@@ -139,8 +150,8 @@ def annotation_from_nodes(  # noqa: PLR0913 - the nodes, and one argument for ea
     empty_slices: Sequence[int] = (),
     excluded_slices: Sequence[int] = (),
     background_segment_id: str | None = None,
-) -> Annotation:
-    """What the user has annotated.
+) -> Callable[[], Annotation]:
+    """A function that reads what the user has annotated, for a thread that may take its time over a large volume.
 
     A slice with any painted voxel is annotated as a whole: what is not painted there is background. With a background
     segment only painted voxels are annotated (scribbles), and that segment means background.
@@ -161,19 +172,25 @@ def annotation_from_nodes(  # noqa: PLR0913 - the nodes, and one argument for ea
         if named:
             check_slices(named, geometry.shape, axis)
     everything = segments_from_node(segmentation_node)
-    painted, box = labels_in_box(segmentation_node, volume_node, geometry, everything)
+    layers, to_volume = layers_of(segmentation_node, everything), transform_between(segmentation_node, volume_node)
     segments = tuple(segment for segment in everything if segment.segment_id != background_segment_id)
     class_of = np.zeros(len(everything) + 1, np.uint8)
     class_of[[segment.label_value for segment in segments]] = np.arange(1, len(segments) + 1)
-    labels = np.full(geometry.shape, IGNORE, np.uint8)
-    labels[slice_index(empty_slices, axis)] = 0
-    for index in map(int, np.flatnonzero(painted.any(axis=tuple(a for a in range(3) if a != axis)))):
-        if background_segment_id is None:
-            labels[slice_index(box[axis].start + index, axis)] = 0
-        plane, target = (array[slice_index(index, axis)] for array in (painted, labels[box]))
-        np.copyto(target, class_of[plane], where=plane > 0)
-    labels[slice_index(excluded_slices, axis)] = IGNORE
-    return Annotation(labels, geometry, segments)
+    empty, excluded = list(empty_slices), list(excluded_slices)
+
+    def read() -> Annotation:
+        painted, box = painted_in_box(layers, to_volume, geometry)
+        labels = np.full(geometry.shape, IGNORE, np.uint8)
+        labels[slice_index(empty, axis)] = 0
+        for index in map(int, np.flatnonzero(painted.any(axis=tuple(a for a in range(3) if a != axis)))):
+            if background_segment_id is None:
+                labels[slice_index(box[axis].start + index, axis)] = 0
+            plane, target = (array[slice_index(index, axis)] for array in (painted, labels[box]))
+            np.copyto(target, class_of[plane], where=plane > 0)
+        labels[slice_index(excluded, axis)] = IGNORE
+        return Annotation(labels, geometry, segments)
+
+    return read
 
 
 def show_prediction(  # noqa: PLR0913 - what to show, and as which node
@@ -184,6 +201,7 @@ def show_prediction(  # noqa: PLR0913 - what to show, and as which node
     *,
     node: slicer.vtkMRMLSegmentationNode | None = None,
     name: str = "Prediction",
+    image: slicer.vtkOrientedImageData | None = None,
 ) -> slicer.vtkMRMLSegmentationNode:
     """Write class indices into a segmentation node of their own.
 
@@ -194,6 +212,7 @@ def show_prediction(  # noqa: PLR0913 - what to show, and as which node
         segments: ids, names, colours and terminology, as in the user's segmentation.
         node: an earlier prediction, updated in place with its display as the user set it; None makes a new one.
         name: of a new node.
+        image: what :func:`~SSLSegmentLib.oriented_image.label_image` made of the labels in another thread, if it did.
 
     Returns:
         The node. All segments share one layer, cropped to what is not background.
@@ -202,10 +221,10 @@ def show_prediction(  # noqa: PLR0913 - what to show, and as which node
         InputError: the labels have another shape than the volume.
     """
     if node is None:
-        _checked_geometry(labels, volume_node)
+        checked_geometry(labels, volume_node)
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         _show_lightly(node)
-    fill_segmentation(node, volume_node, labels, segments)
+    fill_segmentation(node, volume_node, labels, segments, image)
     return node
 
 
@@ -214,13 +233,14 @@ def fill_segmentation(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     labels: np.ndarray,
     segments: Sequence[Segment],
+    image: slicer.vtkOrientedImageData | None = None,
 ) -> None:
     """Make ``segments`` all that a segmentation node holds, in one layer; see :func:`show_prediction`.
 
     Raises:
         InputError: the labels have another shape than the volume.
     """
-    geometry = _checked_geometry(labels, volume_node)
+    geometry = checked_geometry(labels, volume_node)
     segmentation_node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     segmentation = segmentation_node.GetSegmentation()
@@ -240,9 +260,15 @@ def fill_segmentation(
             target.RemoveTag(target.GetTerminologyEntryTagName())  # other readers stumble over an empty one
         target.SetLabelValue(value)
     segmentation.ReorderSegments(wanted)
-    labels = np.asarray(labels, np.uint8)
-    box = bounding_box(labels) or (slice(0, 1),) * 3
-    set_layer(segmentation, wanted, oriented_image(labels[box], boxed(geometry, box), geometry))
+    set_layer(segmentation, wanted, image or label_image(labels, geometry))
+
+
+def show_surfaces(node: slicer.vtkMRMLSegmentationNode, surfaces: Sequence[vtk.vtkPolyData]) -> None:
+    """Give the segments of a prediction their surfaces, in their order."""
+    segmentation = node.GetSegmentation()
+    for segment_id, surface in zip(segmentation.GetSegmentIDs(), surfaces, strict=True):
+        segmentation.GetSegment(segment_id).AddRepresentation(CLOSED_SURFACE, surface)
+    segmentation.InvokeEvent(slicer.vtkSegmentation.ContainedRepresentationNamesModified)
 
 
 def show_uncertainty(
@@ -253,12 +279,12 @@ def show_uncertainty(
     node: slicer.vtkMRMLScalarVolumeNode | None = None,
     name: str = "Uncertainty",
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Write an uncertainty map into a scalar volume node, to be laid over the volume as a foreground.
+    """Let a scalar volume node show an uncertainty map, to be laid over the volume as a foreground.
 
     Args:
         scene: where a new node goes.
         volume_node: gives the grid and the parent transform.
-        uncertainty: (K, J, I) on the volume's grid, 0 (sure) to 1.
+        uncertainty: uint8 (K, J, I) on the volume's grid, 0 (sure) to 100 percent; the node shares its memory.
         node: an earlier map, updated in place with its display as the user set it; None makes a new one.
         name: of a new node.
 
@@ -268,66 +294,25 @@ def show_uncertainty(
     Raises:
         InputError: the map has another shape than the volume.
     """
-    geometry = _checked_geometry(uncertainty, volume_node)
+    geometry = checked_geometry(uncertainty, volume_node)
     if node is None:
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         _show_as_heat(node)
-    fill_volume(node, np.asarray(uncertainty, np.float32), geometry)
+    node.SetIJKToRASMatrix(ras_matrix(geometry.affine))
+    node.SetAndObserveImageData(shared_image(uncertainty))
+    node.StorableModified()
+    node.Modified()
+    node.InvokeEvent(slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, node)
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     return node
 
 
-def accept(  # noqa: PLR0913 - two nodes, what to copy, where, and how it is undone
-    segmentation_node: slicer.vtkMRMLSegmentationNode,
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-    prediction_labels: np.ndarray,
-    segments: Sequence[Segment],
-    *,
-    slices: Sequence[int],
-    axis: int,
-    history: Any = None,
-) -> tuple[Segment, ...]:
-    """Copy slices of a prediction into the user's segmentation, as one undo step.
-
-    In these slices each of ``segments`` becomes what was predicted. Every other voxel, every segment that is not
-    listed, names, colours and the order stay as they are. Segments are matched by id, so that a renamed one is found.
-
-    Args:
-        segmentation_node: the user's segmentation.
-        volume_node: the volume that was predicted.
-        prediction_labels: uint8 (K, J, I) on the volume's grid; c stands for ``segments[c - 1]``.
-        segments: the predicted classes.
-        slices: indices along ``axis``.
-        axis: array axis, 0 = K, 1 = J, 2 = I.
-        history: the ``vtkSegmentationHistory`` of the segmentation, or the ``vtkSlicerSegmentEditorLogic`` that edits
-            it; its state is saved before the change. None: the change cannot be undone.
-
-    Returns:
-        The segments that were left out because the user has removed them since the prediction.
+def checked_geometry(array: np.ndarray, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Geometry:
+    """The grid of a volume that ``array`` (K, J, I) belongs to.
 
     Raises:
-        InputError: no slice, a slice that the volume does not have, another shape, or see :func:`class_array`.
+        InputError: the array has another shape.
     """
-    geometry = _checked_geometry(prediction_labels, volume_node)
-    check_slices(slices, geometry.shape, axis)
-    require_labelmaps(segmentation_node)
-    to_segmentation = np.linalg.inv(transform_between(segmentation_node, volume_node))
-    kept = set(segmentation_node.GetSegmentation().GetSegmentIDs())
-    left_out = tuple(segment for segment in segments if segment.segment_id not in kept)
-    edit_of = np.arange(1, len(segments) + 2, dtype=np.uint8)
-    for index, segment in enumerate(segments, start=1):
-        if segment in left_out:
-            edit_of[index] = 1
-    edit = np.zeros(geometry.shape, np.uint8)
-    chosen = slice_index(slices, axis)
-    edit[chosen] = edit_of[prediction_labels[chosen]]
-    if history is not None:
-        (getattr(history, "SaveStateForUndo", None) or history.SaveState)()
-    replace_labels(segmentation_node, edit, moved(geometry, to_segmentation), segments)
-    return left_out
-
-
-def _checked_geometry(array: np.ndarray, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Geometry:
     geometry = volume_geometry(volume_node)
     if array.shape != geometry.shape:
         raise InputError(
@@ -351,6 +336,6 @@ def _show_as_heat(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(UNCERTAINTY_COLORS)
     display.AutoWindowLevelOff()
-    display.SetWindowLevelMinMax(0.0, 1.0)
-    display.SetThreshold(SHOWN_UNCERTAINTY, 1.0)
+    display.SetWindowLevelMinMax(0, 100)
+    display.SetThreshold(SHOWN_UNCERTAINTY, 100)
     display.ApplyThresholdOn()

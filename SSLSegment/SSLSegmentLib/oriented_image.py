@@ -115,6 +115,14 @@ def fill_image(image: vtk.vtkImageData, array: np.ndarray, start: tuple[int, int
     image.Modified()
 
 
+def shared_image(array: np.ndarray) -> vtk.vtkImageData:
+    """An image without spacing whose voxels are the memory of ``array`` (K, J, I), which it keeps alive."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(np.ascontiguousarray(array).reshape(-1)))
+    return image
+
+
 def oriented_image(array: np.ndarray, grid: Geometry, lattice: Geometry | None = None) -> slicer.vtkOrientedImageData:
     """A copy of ``array`` (K, J, I) that lies at ``grid``, with voxel indices counted from those of ``lattice``.
 
@@ -127,6 +135,13 @@ def oriented_image(array: np.ndarray, grid: Geometry, lattice: Geometry | None =
     fill_image(image, array, start)
     image.SetGeometryFromImageToWorldMatrix(ras_matrix((lattice or grid).affine))
     return image
+
+
+def label_image(labels: np.ndarray, geometry: Geometry) -> slicer.vtkOrientedImageData:
+    """Labels (K, J, I) as a layer for a segmentation, cropped to what is not background; in any thread."""
+    labels = np.asarray(labels, np.uint8)
+    box = bounding_box(labels) or (slice(0, 1),) * 3
+    return oriented_image(labels[box], boxed(geometry, box), geometry)
 
 
 def onto(array: np.ndarray, source: Geometry, target: Geometry) -> np.ndarray:

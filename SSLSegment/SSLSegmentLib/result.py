@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import slicer
+import vtk
 
 from sslseg.annotation import Segment
 from sslseg.geometry import Geometry
+from SSLSegmentLib.oriented_image import label_image
+from SSLSegmentLib.surfaces import surfaces
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,14 @@ class Result:
     volumes: tuple[SegmentVolume, ...] = ()
 
 
+def percent(uncertainty: np.ndarray) -> np.ndarray:
+    """Uncertainty (K, J, I), 0 to 1, as whole percents, a quarter of the memory; for a thread that takes its time."""
+    result = np.empty(uncertainty.shape, np.uint8)
+    for plane, rounded in zip(uncertainty, result, strict=True):
+        rounded[:] = np.rint(plane * np.float32(100))
+    return result
+
+
 def measured(labels: np.ndarray, geometry: Geometry, segments: tuple[Segment, ...]) -> tuple[SegmentVolume, ...]:
     """The volume of each segment in ``labels``; for a thread that may take its time."""
     counts = np.zeros(len(segments) + 1, np.int64)
@@ -56,3 +68,42 @@ def measured(labels: np.ndarray, geometry: Geometry, segments: tuple[Segment, ..
         SegmentVolume(segment.segment_id, segment.name, segment.color, int(counts[c]) * ml_of_voxel)
         for c, segment in enumerate(segments, start=1)
     )
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A result, and all that it takes to show it, made before the main thread is asked.
+
+    Attributes:
+        result: what was found.
+        image: the labels as a layer for a segmentation.
+        surfaces: of each segment in RAS mm; None where none are wanted.
+    """
+
+    result: Result
+    image: slicer.vtkOrientedImageData
+    surfaces: list[vtk.vtkPolyData] | None = None
+
+
+def outputs(  # noqa: PLR0913, PLR0917 - what was predicted, where, and what it means
+    labels: np.ndarray,
+    uncertainty: np.ndarray,
+    geometry: Geometry,
+    segments: tuple[Segment, ...],
+    axis: int,
+    with_surfaces: bool,
+) -> Outputs:
+    """What the files of a prediction mean; for a thread that may take its time.
+
+    Args:
+        labels: uint8 (K, J, I).
+        uncertainty: (K, J, I), 0 to 1.
+        geometry: the grid of both.
+        segments: c in ``labels`` stands for ``segments[c - 1]``.
+        axis: array axis of the slices.
+        with_surfaces: whether 3-D views are to show them.
+    """
+    volumes = measured(labels, geometry, segments)
+    result = Result(labels, percent(uncertainty), segments, axis, volumes)
+    found = surfaces(labels, geometry, len(segments)) if with_surfaces else None
+    return Outputs(result, label_image(labels, geometry), found)

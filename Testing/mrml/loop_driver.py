@@ -14,9 +14,9 @@ from processes import waiting_for_processor
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop import AnnotationLoop
-from SSLSegmentLib.loop_accept import Result
 from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_state import ACTIONS, State
+from SSLSegmentLib.result import Result
 from SSLSegmentLib.settings import LoopSettings
 
 BLOCKING_S = 0.1
@@ -148,6 +148,6 @@ class Patient:
 
 def with_result(loop: AnnotationLoop, patient: Patient) -> None:
     """As after a training that predicted the truth."""
-    uncertainty = np.zeros(SHAPE, np.float32)
+    uncertainty = np.zeros(SHAPE, np.uint8)
     loop.result = Result(patient.truth, uncertainty, mrml.segments_from_node(patient.segmentation), 0)
     loop.suggestions = [Suggestion(3, 1.0, "unsure"), Suggestion(0, 0.5, "far")]

@@ -8,6 +8,7 @@ from mrml_cases import LABELMAP, SURFACE, masks_of, some_labels
 from sslseg.errors import InputError
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml
+from SSLSegmentLib.accepting import accept
 from SSLSegmentLib.oriented_image import voxels
 
 
@@ -26,7 +27,7 @@ def test_accept_copies_slices_and_nothing_else(volume, labels, add_segmentation,
     node = add_segmentation(volume, masks_of(labels), shared=shared)
     prediction = np.random.default_rng(3).integers(0, 3, labels.shape).astype(np.uint8)
     segments = mrml.segments_from_node(node)
-    assert mrml.accept(node, volume, prediction, segments, slices=slices, axis=axis) == ()
+    assert accept(node, volume, prediction, segments, slices=slices, axis=axis) == ()
     np.testing.assert_array_equal(mrml.class_array(node, volume), accepted(labels, prediction, slices, axis))
     assert mrml.segments_from_node(node) == segments
     for segment in segments:
@@ -39,7 +40,7 @@ def test_accept_is_one_undo_step_and_undo_restores_every_byte(volume, labels, ad
     node = add_segmentation(volume, masks_of(labels), shared=True)
     history.SetSegmentation(node.GetSegmentation())
     before = mrml.fingerprint(node)
-    mrml.accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[0, 1, 4], axis=0, history=history)
+    accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[0, 1, 4], axis=0, history=history)
     after = mrml.fingerprint(node)
     assert after != before
     assert history.RestorePreviousState()
@@ -60,7 +61,7 @@ def test_accept_is_one_step_in_the_history_of_slicers_editor(scene, volume, labe
     history.SetSegmentation(node.GetSegmentation())
     editor.SetSegmentationHistory(history)
     before = mrml.fingerprint(node)
-    mrml.accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[1], axis=0, history=editor)
+    accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[1], axis=0, history=editor)
     assert mrml.fingerprint(node) != before
     assert editor.CanUndo()
     editor.Undo()
@@ -76,7 +77,7 @@ def test_accept_leaves_other_segments_alone(volume, labels, add_segmentation, sh
     before = mrml.fingerprint(node)
     first, second, third = mrml.segments_from_node(node)
     prediction = np.where(three == 3, 1, 2).astype(np.uint8)
-    mrml.accept(node, volume, prediction, (first, third), slices=[2, 3], axis=0, history=history)
+    accept(node, volume, prediction, (first, third), slices=[2, 3], axis=0, history=history)
     expected = {"first": three == 1, "second": three == 2, "third": three == 3}
     expected["first"][2:4], expected["third"][2:4] = prediction[2:4] == 1, prediction[2:4] == 2
     for segment in (first, second, third):
@@ -92,7 +93,7 @@ def test_accept_after_the_user_renamed_and_removed_segments(volume, labels, add_
     node.GetSegmentation().GetSegment("first").SetName("called otherwise")
     node.GetSegmentation().RemoveSegment("second")
     prediction = labels[::-1].copy()
-    left_out = mrml.accept(node, volume, prediction, segments, slices=[1], axis=0)
+    left_out = accept(node, volume, prediction, segments, slices=[1], axis=0)
     assert [segment.segment_id for segment in left_out] == ["second"]
     expected = labels == 1
     expected[1] = prediction[1] == 1
@@ -103,7 +104,7 @@ def test_accept_after_the_user_renamed_and_removed_segments(volume, labels, add_
 def test_accept_into_segments_that_are_still_empty(volume, labels, add_segmentation):
     nothing = np.zeros(labels.shape, bool)
     node = add_segmentation(volume, {"first": nothing, "second": nothing, "third": nothing})
-    mrml.accept(node, volume, labels, mrml.segments_from_node(node), slices=range(6), axis=0)
+    accept(node, volume, labels, mrml.segments_from_node(node), slices=range(6), axis=0)
     np.testing.assert_array_equal(mrml.class_array(node, volume), labels)
 
 
@@ -115,7 +116,7 @@ def test_accept_keeps_what_is_painted_outside_the_volume(add_volume, volume, lab
     painted = np.random.default_rng(4).integers(0, 3, wider.shape).astype(np.uint8)
     other = add_volume(np.zeros(wider.shape, np.int16), wider, "wider")
     node = add_segmentation(other, masks_of(painted))
-    mrml.accept(node, volume, labels, mrml.segments_from_node(node), slices=[0, 5], axis=0)
+    accept(node, volume, labels, mrml.segments_from_node(node), slices=[0, 5], axis=0)
     for k in (0, 5):
         painted[k + 1, 2:-3, 3:-2] = labels[k]
     np.testing.assert_array_equal(mrml.class_array(node, other), painted)
@@ -129,7 +130,7 @@ def test_accept_into_another_lattice_keeps_that_lattice(add_volume, volume, labe
     start[2, 3:6, 2:8], start[3, 2:5, 2:6] = 1, 2
     node = add_segmentation(other, masks_of(start))
     before = mrml.class_array(node, volume)
-    mrml.accept(node, volume, labels, mrml.segments_from_node(node), slices=[3], axis=0)
+    accept(node, volume, labels, mrml.segments_from_node(node), slices=[3], axis=0)
     np.testing.assert_array_equal(mrml.class_array(node, volume), accepted(before, labels, [3], 0))
     image = node.GetSegmentation().GetNthSegment(0).GetRepresentation(LABELMAP)
     np.testing.assert_allclose(image.GetSpacing(), lattice.spacing)
@@ -142,7 +143,7 @@ def test_accept_paints_over_values_that_belong_to_no_segment(volume, labels, add
     image = node.GetSegmentation().GetSegment("first").GetRepresentation(LABELMAP)
     voxels(image)[voxels(image) == 0] = 9  # as in files of other programs
     prediction = (labels > 0).astype(np.uint8)
-    mrml.accept(node, volume, prediction, mrml.segments_from_node(node), slices=[1, 2], axis=0)
+    accept(node, volume, prediction, mrml.segments_from_node(node), slices=[1, 2], axis=0)
     np.testing.assert_array_equal(mrml.class_array(node, volume), accepted(labels == 1, prediction, [1, 2], 0))
 
 
@@ -151,7 +152,7 @@ def test_accept_refuses_without_leaving_an_undo_step(volume, labels, add_segment
     node = add_segmentation(volume, masks_of(labels))
     history.SetSegmentation(node.GetSegmentation())
     with pytest.raises(InputError, match=message):
-        mrml.accept(node, volume, labels, mrml.segments_from_node(node), slices=slices, axis=0, history=history)
+        accept(node, volume, labels, mrml.segments_from_node(node), slices=slices, axis=0, history=history)
     assert history.GetNumberOfStates() == 0
 
 
@@ -162,7 +163,7 @@ def test_accept_refuses_a_surface_segmentation_without_leaving_an_undo_step(volu
     node.SetSourceRepresentationToClosedSurface()
     history.SetSegmentation(node.GetSegmentation())
     with pytest.raises(InputError, match="stored as closed surface"):
-        mrml.accept(node, volume, labels, segments, slices=[1], axis=0, history=history)
+        accept(node, volume, labels, segments, slices=[1], axis=0, history=history)
     assert history.GetNumberOfStates() == 0
 
 
@@ -171,6 +172,6 @@ def test_accept_drops_surfaces_made_of_the_old_label_maps(volume, labels, add_se
     node.CreateClosedSurfaceRepresentation()
     heard = []
     node.GetSegmentation().AddObserver(slicer.vtkSegmentation.SourceRepresentationModified, lambda *_: heard.append(1))
-    mrml.accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[1], axis=0)
+    accept(node, volume, labels[::-1], mrml.segments_from_node(node), slices=[1], axis=0)
     assert not node.GetSegmentation().ContainsRepresentation(SURFACE)
     assert heard

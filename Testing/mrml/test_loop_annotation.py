@@ -20,13 +20,14 @@ def indices(loop) -> list[int]:
 
 
 def test_drawn_slices_and_marks(idle_driver, loop):
-    assert loop.annotated_slices() == [AnnotatedSlice(index, empty=False, excluded=False) for index in ANNOTATED]
+    both = ("segment1", "segment2")
+    assert loop.annotated_slices() == [AnnotatedSlice(index, False, False, both) for index in ANNOTATED]
     idle_driver.do("mark_empty", 7)
     idle_driver.do("exclude", 4)
     assert loop.annotated_slices() == [
-        AnnotatedSlice(1, empty=False, excluded=False),
-        AnnotatedSlice(4, empty=False, excluded=True),
-        AnnotatedSlice(6, empty=False, excluded=False),
+        AnnotatedSlice(1, empty=False, excluded=False, segments=both),
+        AnnotatedSlice(4, empty=False, excluded=True, segments=both),
+        AnnotatedSlice(6, empty=False, excluded=False, segments=both),
         AnnotatedSlice(7, empty=True, excluded=False),
     ]
     idle_driver.do("unmark", 4)
@@ -56,14 +57,15 @@ def test_what_the_training_gets(idle_driver, loop, patient):
     idle_driver.do("mark_empty", 7)
     idle_driver.do("exclude", 4)
     inputs = loop.user.snapshot()
+    annotation = inputs.annotate()
     expected = np.full(SHAPE, IGNORE, np.uint8)
     expected[[1, 6]] = patient.truth[[1, 6]]
     expected[7] = 0
-    np.testing.assert_array_equal(inputs.annotation.labels, expected)
+    np.testing.assert_array_equal(annotation.labels, expected)
     assert inputs.axis == 0
-    assert [segment.segment_id for segment in inputs.annotation.segments] == ["segment1", "segment2"]
+    assert [segment.segment_id for segment in annotation.segments] == ["segment1", "segment2"]
     np.testing.assert_array_equal(inputs.array, image_of(patient.truth))
-    assert inputs.annotation.geometry.difference(GEOMETRY) is None
+    assert annotation.geometry.difference(GEOMETRY) is None
     assert inputs.settings == loop.settings.training()
 
 
@@ -73,7 +75,7 @@ def test_scribbles_with_a_background_segment(idle_driver, loop, patient, add_seg
     scribbles["background"][2, 2:6, 2:30] = True
     idle_driver.do("set_segmentation", add_segmentation(patient.volume, scribbles))
     loop.settings.background_segment_id = "background"
-    annotation = loop.user.snapshot().annotation
+    annotation = loop.user.snapshot().annotate()
     assert (annotation.labels == 1).sum() == 16
     assert (annotation.labels == 0).sum() == 4 * 28
     assert (annotation.labels == IGNORE).sum() == annotation.labels.size - 16 - 4 * 28

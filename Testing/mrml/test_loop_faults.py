@@ -46,6 +46,7 @@ def test_a_large_volume_does_not_hold_up_the_viewer(new_driver, add_volume, add_
     driver = new_driver(DEAF)
     driver.do("set_volume", volume)
     driver.do("set_segmentation", add_segmentation(volume, {"organ": drawn}))
+    driver.poll_until(lambda: driver.loop.user.up_to_date)
     assert [entry.index for entry in driver.do("annotated_slices")] == [30, 70, 110]
     driver.do("train")
     driver.poll_until(lambda: driver.loop.worker.holds is not None)
