@@ -216,7 +216,7 @@ class UserAnnotation:
         axis = self.axis
         check_slices([index], mrml.volume_geometry(self.volume).shape, axis)
         if empty and index in self.drawn_slices():
-            raise InputError(f"Slice {index} is not empty: erase what is drawn on it, or exclude it.")
+            raise InputError(f"Slice {index + 1} is not empty: erase what is drawn on it, or exclude it.")
         _, empties, excludeds = self.marks
         self.marks = Marks(axis, _with(empties, [index], empty), _with(excludeds, [index], excluded))
 

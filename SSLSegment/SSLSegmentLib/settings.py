@@ -102,7 +102,7 @@ class LoopSettings:
             return False, f"There is no slice axis {self.axis}: choose automatic, {', '.join(AXIS_NAMES)}."
         both = sorted(set(self.empty_slices) & set(self.excluded_slices))
         if both:
-            return False, f"Slice {both[0]} is marked as empty and as excluded: choose one of them."
+            return False, f"Slice {both[0] + 1} is marked as empty and as excluded: choose one of them."
         try:
             self.training()
         except InputError as error:
