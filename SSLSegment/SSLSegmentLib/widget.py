@@ -16,7 +16,7 @@ from SSLSegmentLib import shortcuts, worker_process
 from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.parameters import read_settings, write_settings
 from SSLSegmentLib.widget_apply import ApplySection
-from SSLSegmentLib.widget_data import DataSection, EditorHistory
+from SSLSegmentLib.widget_data import DataSection
 from SSLSegmentLib.widget_export import ExportSection
 from SSLSegmentLib.widget_first_step import FirstStep
 from SSLSegmentLib.widget_model import ModelSection
@@ -56,8 +56,8 @@ class Panel:
         root.setMRMLScene(slicer.mrmlScene)
         ui = slicer.util.childWidgetVariables(root)
         store = qt.QSettings()
-        history = EditorHistory(ui.segmentEditorWidget)
-        self.loop = AnnotationLoop(slicer.mrmlScene, on_changed=self._on_loop_changed, history=history, store=store)
+        editor = ui.segmentEditorWidget  # whose undo is to know of what is accepted
+        self.loop = AnnotationLoop(slicer.mrmlScene, on_changed=self._on_loop_changed, history=editor, store=store)
         self._context = context = Context(ui, self.loop, store)
         self._data = DataSection(context)
         self._slices = SlicesSection(context)
@@ -231,7 +231,8 @@ class Panel:
     def _set_pace(self) -> None:
         """Poll often while something goes on, seldom while a worker waits, and not at all otherwise."""
         loop = self.loop
-        busy = any(work.state.busy for work in (loop, loop.apply, loop.pretraining, loop.hardware))
+        works = (loop, loop.apply, loop.pretraining, loop.hardware)
+        busy = loop.worker.working or any(work.state.busy for work in works)
         if busy or loop.alive:
             self._poll_timer.setInterval(POLL_MS if busy else IDLE_POLL_MS)
             if not self._poll_timer.isActive():
@@ -256,6 +257,7 @@ class Panel:
             self._model.look_for_weights()
         for section in self._sections:
             section.update()
+        self._set_pace()  # what is shown may have to be read first
 
 
 class _Flag:

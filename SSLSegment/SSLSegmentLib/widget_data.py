@@ -12,25 +12,6 @@ from SSLSegmentLib.widget_tools import Context, attempt, warn
 _NUMBERS = itertools.count(1)
 
 
-class EditorHistory:
-    """Lets what is accepted be a step of the embedded editor's own undo.
-
-    Args:
-        editor: the ``qMRMLSegmentEditorWidget``.
-    """
-
-    def __init__(self, editor: Any) -> None:
-        self._editor = editor
-
-    def SaveStateForUndo(self) -> None:  # noqa: N802 - the name that Slicer's editor logic has
-        """Remember the segmentation as it is."""
-        self._editor.saveStateForUndo()
-
-    def Undo(self) -> None:  # noqa: N802 - as above
-        """Go back to what was remembered last."""
-        self._editor.undo()
-
-
 class DataSection:
     """Volume, segmentation and the embedded segment editor, which has a parameter node of its own.
 

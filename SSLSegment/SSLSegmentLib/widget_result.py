@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import STYLE_CHOICES
-from SSLSegmentLib.slice_in_view import slice_in_view
+from SSLSegmentLib.slice_views import slice_in_view
 from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, attempt, say
 
 _ACTIONS = {

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import axis_choices
 from SSLSegmentLib.loop_job import Suggestion
-from SSLSegmentLib.slice_in_view import slice_in_view
+from SSLSegmentLib.slice_views import slice_in_view
 from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, attempt, say
 
 

@@ -14,7 +14,7 @@ from SSLSegmentLib import choices
 from SSLSegmentLib.apply_job import ENDINGS
 from SSLSegmentLib.parameters import KEPT_WITH_SCENE, OF_THE_USER, read_settings, write_settings
 from SSLSegmentLib.settings import STYLES, LoopSettings
-from SSLSegmentLib.slice_in_view import slice_in_view
+from SSLSegmentLib.slice_views import slice_in_view
 
 MOVE = np.array([[0.8, -0.6, 0.0, 12.0], [0.6, 0.8, 0.0, -7.0], [0.0, 0.0, 1.0, 30.0], [0.0, 0.0, 0.0, 1.0]])
 
