@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -27,6 +28,7 @@ class ResultSection:
         self._context = context
         self._ui = ui = context.ui
         self._opened = False
+        self._done = ""
         self._volumes = TextTable(ui.volumesTable)
         self._style = ValueBox(ui.predictionStyleComboBox, lambda value: context.choose("prediction_style", value))
         ui.acceptSliceButton.connect("clicked(bool)", self.accept_slice)
@@ -43,6 +45,9 @@ class ResultSection:
             ui.resultCollapsibleButton.collapsed = False
         if loop.state.busy:
             self._tell("")
+        elif self._done and not loop.accepting:
+            self._tell("" if loop.last_error else self._done)
+            self._done = ""
         self._style.show(STYLE_CHOICES, loop.settings.prediction_style)
         rows = wording.volume_rows(loop)
         self._volumes.show(rows)
@@ -59,11 +64,12 @@ class ResultSection:
         index = slice_in_view(slicer.mrmlScene, loop.volume, axis)
         if index is None:
             self._tell("No slice view shows the volume along the slice axis: show one.")
-        elif attempt(lambda: loop.accept_slice(index), self._tell):
-            self._tell(f"{wording.slice_title(index)} was accepted.")
+        else:
+            self._do(lambda: loop.accept_slice(index), f"{wording.slice_title(index)} was accepted.")
 
-    def _do(self, action: Any) -> None:
-        attempt(action, self._tell)
+    def _do(self, action: Callable[[], None], done: str = "") -> None:
+        """Do it, and say so once it is done: accepting takes a while in a large volume."""
+        self._done = done if attempt(action, self._tell) else ""
         self.update()
 
     def _tell(self, sentence: str) -> None:
