@@ -106,7 +106,9 @@ class Panel:
             LOOP.stopwatch.run("paint", write, mask.astype(np.uint8), node, segment_id, volume)
 
     def settle(self) -> None:
-        """Let the panel show what has changed."""
+        """Let what is read and written beside the panel come to its end, and the panel show what has changed."""
+        LOOP.advance(0.2)
+        self.run_until(lambda: not self.loop.worker.working)
         LOOP.advance(0.2)
 
     def prepare(self, heart: "Heart") -> None:
