@@ -26,6 +26,7 @@ from SSLSegmentLib.apply_targets import ENDINGS, ImageTarget, Plan, VolumeTarget
 from SSLSegmentLib.background_job import BackgroundJob, JobState
 from SSLSegmentLib.loop_job import VOLUME_KEY, save_array
 from SSLSegmentLib.loop_state import Availability
+from SSLSegmentLib.oriented_image import label_image
 from SSLSegmentLib.requirements import unmet
 
 if TYPE_CHECKING:
@@ -209,11 +210,11 @@ class ApplyJob(BackgroundJob):
             folder.mkdir(exist_ok=True)
             save_array(array, source)
 
-        def read() -> np.ndarray:
+        def read() -> tuple[np.ndarray, slicer.vtkOrientedImageData]:
             labels = np.load(output)
             for file in (source, output):
                 file.unlink()
-            return labels
+            return labels, label_image(labels, geometry)
 
         def predicted(_: dict[str, Any]) -> None:
             self._submit(self._loop.worker, read, partial(self._show, target, geometry))
@@ -249,12 +250,15 @@ class ApplyJob(BackgroundJob):
         device = {"device": self._loop.settings.device}
         self._ask(self._loop.worker, {**request, **device}, predicted, self._skip_and_go_on)
 
-    def _show(self, target: VolumeTarget, geometry: Geometry, labels: np.ndarray) -> None:
+    def _show(
+        self, target: VolumeTarget, geometry: Geometry, found: tuple[np.ndarray, slicer.vtkOrientedImageData]
+    ) -> None:
+        labels, image = found
         try:
             self._check_present(target)
             self._check_unchanged(target, geometry)
             name = self._scene.GenerateUniqueName(f"{target.node.GetName()} prediction")
-            node = mrml.show_prediction(self._scene, target.node, labels, self._segments, name=name)
+            node = mrml.show_prediction(self._scene, target.node, labels, self._segments, name=name, image=image)
         except InputError as error:
             self._skip(str(error))
         else:

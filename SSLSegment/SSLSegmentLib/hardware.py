@@ -11,10 +11,10 @@ from sslseg import __version__
 from sslseg.errors import CheckpointError, InputError, SSLSegError
 from sslseg.shipped import resolve_weights
 from SSLSegmentLib.background_job import BackgroundJob, JobState
-from SSLSegmentLib.durations import duration
 from SSLSegmentLib.loop_state import Availability
 from SSLSegmentLib.requirements import unmet
 from SSLSegmentLib.weights import cached_header
+from SSLSegmentLib.wording import duration
 
 if TYPE_CHECKING:
     from SSLSegmentLib.loop import AnnotationLoop

@@ -6,7 +6,6 @@ from test_loop_faults import DEAF
 
 from sslseg import __version__
 from SSLSegmentLib.background_job import JobState
-from SSLSegmentLib.durations import duration
 from SSLSegmentLib.user_store import MemoryStore
 
 
@@ -143,22 +142,3 @@ def test_a_worker_that_dies_ends_the_measurement(new_driver):
     driver.poll_until(lambda: not hardware.state.busy)
     assert driver.loop.messages
     assert hardware.text == "Not looked for yet."
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.2, "1 s"),
-        (4.4, "4 s"),
-        (59.6, "1 min"),
-        (60, "1 min"),
-        (131, "2 min 10 s"),
-        (599, "10 min"),
-        (754, "13 min"),
-        (3590, "1 h"),
-        (3900, "1 h 5 min"),
-        (90000, "25 h"),
-    ],
-)
-def test_times_are_told_as_people_say_them(seconds, words):
-    assert duration(seconds) == words
