@@ -1,18 +1,21 @@
 """A finished model on other volumes of the scene and on folders of images, with real workers."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import slicer
-from loop_driver import ANNOTATED, GEOMETRY, Driver, dice, fast_settings, image_of, truth_of
+from loop_driver import ANNOTATED, BLOCKING_S, GEOMETRY, Driver, dice, fast_settings, image_of, truth_of
 from test_loop_faults import DEAF
 
+from processes import waiting_for_processor
 from sslseg.annotation import IGNORE, Annotation, Segment
 from sslseg.errors import CheckpointError, InputError
 from sslseg.finetune import Case, finetune
+from sslseg.geometry import Geometry
 from sslseg.labelmap_io import read_dense_labels
 from sslseg.model import Model
 from sslseg.predict import predict
@@ -316,3 +319,46 @@ def test_images_of_one_name_get_results_of_their_own(tmp_path):
     again = plan_folder(images, LoopSettings(apply_folder=str(tmp_path)), overwrite=False)
     assert [target.output.name for target in again.targets] == ["a_2.seg.nrrd", "b.seg.nrrd"]
     assert len(again.skipped) == 1
+
+
+# Large volumes
+
+QUICK_WORKER = """
+import json, sys
+import numpy as np
+print('{"id": 0, "event": "result", "ready": true, "devices": []}', flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "load":
+        volume = np.load(request["array"], mmap_mode="r")
+    elif request["do"] == "predict":
+        np.save(request["output"], (volume > 100).astype(np.uint8))
+    print(json.dumps({"id": request["id"], "event": "result", "stopped": "schedule"}), flush=True)
+    if request["do"] == "shutdown":
+        break
+"""
+
+
+@pytest.mark.slow
+def test_a_large_volume_does_not_hold_up_the_viewer(new_driver, model, add_volume):
+    shape = (150, 512, 512)
+    k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    ball = (((k - 75) / 70) ** 2 + ((j - 256) / 250) ** 2 + ((i - 256) / 250) ** 2 < 1).astype(np.uint8)
+    volume = add_volume(200 * ball.astype(np.int16), Geometry(shape), "body")
+    driver = new_driver(QUICK_WORKER, settings=LoopSettings(apply_model=str(model)))
+    job, slow = driver.loop.apply, []
+
+    def timed(function, *arguments):
+        begin, waited = time.perf_counter(), waiting_for_processor()
+        function(*arguments)
+        seconds = time.perf_counter() - begin - (waiting_for_processor() - waited)
+        if seconds > BLOCKING_S:
+            slow.append((function.__name__, seconds))
+
+    timed(job.start, [volume])
+    while job.state.busy:
+        timed(driver.loop.poll)
+        time.sleep(0.005)
+    assert job.summary == "1 of 1 segmented.", job.messages
+    assert slow == []
+    np.testing.assert_array_equal(mrml.class_array(job.results[0], volume), ball)
