@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import slicer
 
@@ -38,7 +39,10 @@ class PretrainingJob(BackgroundJob):
 
     Attributes:
         weights: the file of the latest run, once it is finished or cancelled with something learned; None otherwise.
+        writes: the file that the latest run writes.
     """
+
+    _jobs: ClassVar[weakref.WeakSet[PretrainingJob]] = weakref.WeakSet()
 
     def __init__(
         self,
@@ -56,6 +60,8 @@ class PretrainingJob(BackgroundJob):
         self._next_point_s = 0.0
         self._budget_s = 0.0
         self.weights: Path | None = None
+        self.writes: Path | None = None
+        self._jobs.add(self)
 
     @property
     def chart_node(self) -> Any:
@@ -116,7 +122,7 @@ class PretrainingJob(BackgroundJob):
             self._own = WorkerSession(self._factory, self.fail)
         self._own.start()
         self._loop.hardware.give_way()
-        self.weights = None
+        self.weights, self.writes = None, file
         self._budget_s = settings.time_limit_s or 0.0
         self._next_point_s = 0.0
         self._begin("starting")
@@ -195,6 +201,8 @@ class PretrainingJob(BackgroundJob):
 
     def _problem_of_run(self) -> str:
         """Why these settings do not fit each other, or what is there under that name already."""
+        if any(job.state.busy and job.writes == self._file() for job in self._jobs if job is not self):
+            return "Another panel is learning these weights: wait for it, or choose another name."
         try:
             settings = self._settings()
             training = self._earlier()

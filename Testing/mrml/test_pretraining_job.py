@@ -159,6 +159,35 @@ def test_a_worker_that_does_not_answer_is_ended_by_a_second_cancel(new_driver, s
     assert job._own.pid != pid
 
 
+def test_two_panels_do_not_write_the_same_weights(new_driver, settings, store):
+    first, second = (new_driver(DEAF, settings=settings, store=store) for _ in range(2))
+    first.do("pretraining.start")
+    assert "Another panel" in second.loop.pretraining.availability().reasons[0]
+    with pytest.raises(InputError, match="Another panel"):
+        second.do("pretraining.start")
+    first.do("pretraining.cancel")
+    first.do("pretraining.cancel")
+    assert second.loop.pretraining.availability().allowed
+
+
+OBEDIENT = """
+import json, sys
+print('{"id": 0, "event": "result", "ready": true, "devices": []}', flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "cancel":
+        print(json.dumps({"id": request["job"], "event": "result", "stopped": "request"}), flush=True)
+"""
+
+
+def test_a_cancel_before_the_run_has_begun(new_driver, settings, store):
+    driver = new_driver(OBEDIENT, settings=settings, store=store)
+    driver.do("pretraining.start")
+    driver.do("pretraining.cancel")
+    job = finish(driver)
+    assert (job.state, job.weights) == (JobState.CANCELLED, None)
+
+
 def test_the_end_of_the_viewer_ends_the_worker(new_driver, settings, store):
     driver = new_driver(DEAF, settings=settings, store=store)
     driver.do("pretraining.start")
