@@ -98,6 +98,7 @@ class TextTable:
                 item = qt.QTableWidgetItem(_(text))
                 item.setToolTip(_(text))
                 self._table.setItem(row, column, item)
+        self._table.resizeColumnsToContents()
 
 
 def say(label: Any, text: str) -> None:
