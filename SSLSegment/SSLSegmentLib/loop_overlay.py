@@ -126,6 +126,8 @@ class Overlay:
         self.forget()
         if chart is not None:
             chart.remove()
+        if nodes[0] is not None:
+            mrml.empty_segments(nodes[0], nodes[0].GetSegmentation().GetSegmentIDs())
         for node in nodes:
             if node is not None and self._scene.IsNodePresent(node):
                 self._scene.RemoveNode(node)

@@ -24,6 +24,7 @@ class LoopResults(LoopNodes):
 
     state: State
     messages: list[str]
+    error: SSLSegError | None
     result: Result | None
     suggestions: list[Suggestion]
     model_path: Path | None
@@ -150,6 +151,8 @@ class LoopResults(LoopNodes):
 
     def _accept(self, slices: Sequence[int] | None) -> None:
         assert self.result is not None
+        if self.state is State.FAILED:  # the user has read why, and goes on
+            self.state, self.error = State.DONE, None
         slices = slices or self.acceptance.open_slices(self.result)
         self.acceptance.accept(self.result, slices, self._accepted, self._fail)
         self._changed()

@@ -9,7 +9,7 @@ under the volume's transform.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from SSLSegmentLib.oriented_image import (
     voxels,
 )
 from SSLSegmentLib.segments import (
+    LABELMAP,
     fingerprint,
     labels_on_grid,
     layers_of,
@@ -246,7 +247,9 @@ def fill_segmentation(
     segmentation = segmentation_node.GetSegmentation()
     segmentation.InvalidateNonSourceRepresentations()  # else new segments would be converted to surfaces at once
     wanted = [segment.segment_id for segment in segments]
-    for segment_id in set(segmentation.GetSegmentIDs()) - set(wanted):
+    unwanted = set(segmentation.GetSegmentIDs()) - set(wanted)
+    empty_segments(segmentation_node, unwanted)
+    for segment_id in unwanted:
         segmentation.RemoveSegment(segment_id)
     for value, segment in enumerate(segments, start=1):
         if segmentation.GetSegment(segment.segment_id) is None:
@@ -261,6 +264,12 @@ def fill_segmentation(
         target.SetLabelValue(value)
     segmentation.ReorderSegments(wanted)
     set_layer(segmentation, wanted, image or label_image(labels, geometry))
+
+
+def empty_segments(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_ids: Iterable[str]) -> None:
+    """Take the label maps from segments that are about to go: Slicer would first erase each of them voxel by voxel."""
+    for segment_id in segment_ids:
+        segmentation_node.GetSegmentation().GetSegment(segment_id).RemoveRepresentation(LABELMAP)
 
 
 def show_surfaces(node: slicer.vtkMRMLSegmentationNode, surfaces: Sequence[vtk.vtkPolyData]) -> None:

@@ -128,7 +128,8 @@ class LoopSettings:
             raise InputError("The saved settings cannot be read: choose them again.")
         known = {entry.name: values[entry.name] for entry in fields(cls) if entry.name in values}
         for entry in fields(cls):
-            if entry.name in known and not _FITS[str(entry.type)](known[entry.name]):
+            fits = _CHOICES.get(entry.name, _FITS[str(entry.type)])
+            if entry.name in known and not fits(known[entry.name]):
                 raise InputError(f"The saved setting '{entry.name}' cannot be {known[entry.name]!r}: choose it again.")
         return cls(**known)
 
@@ -150,3 +151,15 @@ _FITS = {
     "list[str]": _is_list(str),
 }
 """What JSON may hold for each type of field. bool is no int here: True is no seed."""
+
+
+def _is_opacity(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+_CHOICES: dict[str, Callable[[Any], bool]] = {
+    "prediction_opacity": _is_opacity,
+    "prediction_style": STYLES.__contains__,
+    "uncertainty_opacity": _is_opacity,
+}
+"""What JSON may hold for fields with a narrower range than their type."""

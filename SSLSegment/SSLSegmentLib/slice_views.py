@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,8 @@ def jump_to_slice(scene: Any, volume: Any, axis: int, index: int) -> int:
     """
     if volume is None:
         raise InputError("There is no volume: choose one before jumping to a slice.")
-    position = slice_position(volume, axis, index)
+    check_slices([index], volume_geometry(volume).shape, axis)
+    position = _centre(volume, _voxel_to_world(volume), axis, index)
     views = [view for view in scene.GetNodesByClass("vtkMRMLSliceNode") if _shows(view, volume, axis)]
     for view in views:
         view.JumpSliceByOffsetting(*position)
@@ -71,28 +73,22 @@ def slice_in_view(scene: Any, volume: Any, axis: int) -> int | None:
     return None
 
 
-def slice_position(volume: Any, axis: int, index: int) -> tuple[float, float, float]:
-    """The centre of a slice, RAS mm, as the views show it.
+def slice_offsets(volume: Any, axis: int, indices: Iterable[int]) -> list[str]:
+    """Where slices lie along their axis, as the slider of an upright slice view says: "S 12.5 mm"."""
+    to_world = _voxel_to_world(volume)
+    step = to_world[:3, 2 - axis] * (-1, -1, 1)
+    along = int(np.abs(step).argmax())
+    normal = np.sign(step[along]) * step / np.linalg.norm(step)
+    first, per_slice = normal @ _centre(volume, to_world, axis, 0), normal @ step
+    offsets = [round(float(first + index * per_slice), 1) for index in indices]
+    return [f"{_LETTERS[along][offset >= 0]} {abs(offset):.1f} mm" for offset in offsets]
 
-    Raises:
-        InputError: the volume has no such slice.
-    """
-    shape = volume_geometry(volume).shape
-    check_slices([index], shape, axis)
-    voxel = [(n - 1) / 2 for n in reversed(shape)]
+
+def _centre(volume: Any, to_world: np.ndarray, axis: int, index: int) -> np.ndarray:
+    """The centre of a slice, RAS mm, as the views show it."""
+    voxel = [(n - 1) / 2 for n in reversed(volume_geometry(volume).shape)]
     voxel[2 - axis] = index
-    left, posterior, superior, _ = _voxel_to_world(volume) @ (*voxel, 1.0)
-    return -float(left), -float(posterior), float(superior)
-
-
-def slice_offset(volume: Any, axis: int, index: int) -> str:
-    """Where a slice lies along its axis, as the slider of an upright slice view says: "S 12.5 mm"."""
-    position = np.array(slice_position(volume, axis, index))
-    direction = _voxel_to_world(volume)[:3, 2 - axis] * (-1, -1, 1)
-    along = int(np.abs(direction).argmax())
-    normal = np.sign(direction[along]) * direction / np.linalg.norm(direction)
-    offset = round(float(position @ normal), 1)
-    return f"{_LETTERS[along][offset >= 0]} {abs(offset):.1f} mm"
+    return (to_world @ (*voxel, 1.0))[:3] * (-1, -1, 1)
 
 
 class _Layer(NamedTuple):

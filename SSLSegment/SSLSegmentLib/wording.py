@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from SSLSegmentLib.loop_state import State
-from SSLSegmentLib.slice_views import slice_offset
+from SSLSegmentLib.slice_views import slice_offsets
 
 if TYPE_CHECKING:
     from SSLSegmentLib.loop import AnnotationLoop
@@ -29,6 +29,12 @@ DESCRIPTIONS = {
     "discard": "Remove the prediction and its uncertainty from the scene. The model stays.",
     "save_model": "Save the model of the latest training in a file.",
     "export": "Write your segmentation to files.",
+}
+
+_ENDINGS = {
+    State.DONE: "Done: correct a slice and train again, or accept the prediction.",
+    State.CANCELLED: "Stopped.",
+    State.FAILED: "Failed.",
 }
 
 
@@ -74,12 +80,13 @@ def slice_rows(loop: AnnotationLoop) -> list[SliceRow]:
         stored = segmentation.GetSegmentation()
         names = {segment_id: stored.GetSegment(segment_id).GetName() for segment_id in stored.GetSegmentIDs()}
     rows = []
-    for entry in loop.annotated_slices():
+    entries = loop.annotated_slices()
+    offsets = slice_offsets(loop.volume, axis, [entry.index for entry in entries])
+    for entry, offset in zip(entries, offsets, strict=True):
         drawn = ", ".join(names[segment_id] for segment_id in entry.segments if segment_id in names)
         content = drawn or (EMPTY if entry.empty else "")
         if entry.excluded:
             content = f"{EXCLUDED}: {drawn}" if drawn else EXCLUDED
-        offset = slice_offset(loop.volume, axis, entry.index)
         rows.append(SliceRow(entry.index, slice_title(entry.index), offset, content, entry.empty, entry.excluded))
     return rows
 
@@ -97,13 +104,10 @@ def status_line(loop: AnnotationLoop) -> str:
         return f"Stopping, the best model so far is kept. {_progress(loop)}".strip()
     if loop.state.busy:
         return _progress(loop) or "Preparing the training…"
-    shown = " The latest prediction is shown." if loop.result is not None else ""
-    if loop.state is State.FAILED:
-        return f"Failed.{shown}"
-    if loop.state is State.CANCELLED:
-        return f"Stopped.{shown}" if shown else "Stopped before there was a prediction."
-    if loop.state is State.DONE:
-        return "Done. Correct a slice and train again, or accept the prediction."
+    ended = _ENDINGS.get(loop.state, "")
+    if ended:
+        is_shown = loop.result is not None and loop.state is not State.DONE
+        return f"{ended} The latest prediction is shown." if is_shown else ended
     reasons = loop.availability("train").reasons
     if reasons:
         return reasons[0]
@@ -128,8 +132,8 @@ def suggestion_text(loop: AnnotationLoop, suggestion: Suggestion | None) -> str:
     if suggestion is None:
         return " ".join(loop.availability("suggest_next").reasons) or "No slice is suggested."
     axis = loop.result.axis if loop.result is not None else loop.axis
-    where = f" ({slice_offset(loop.volume, axis, suggestion.index)})" if loop.volume is not None else ""
-    return f"{slice_title(suggestion.index)}{where} would help most: {suggestion.reason}."
+    (where,) = slice_offsets(loop.volume, axis, [suggestion.index])
+    return f"{slice_title(suggestion.index)} ({where}) would help most: {suggestion.reason}."
 
 
 def error_line(loop: AnnotationLoop) -> str:

@@ -12,7 +12,7 @@ import slicer
 
 from processes import waiting_for_processor
 from sslseg.geometry import Geometry
-from SSLSegmentLib import mrml
+from SSLSegmentLib import mrml, wording
 from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_state import ACTIONS, State
@@ -78,7 +78,10 @@ class Driver:
         self.changes += 1
         for action in ACTIONS:
             assert all(reason.endswith(".") for reason in self.loop.availability(action).reasons)
-        self.loop.annotated_slices()
+            assert wording.tooltip(self.loop, action)
+        rows = wording.slice_rows(self.loop)
+        assert not rows or len(rows) == len(self.loop.annotated_slices())
+        assert wording.status_line(self.loop).endswith((".", "…"))
         if not self.states or self.states[-1] is not self.loop.state:
             self.states.append(self.loop.state)
 

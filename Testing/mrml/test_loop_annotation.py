@@ -44,7 +44,7 @@ def test_a_slice_that_does_not_exist_cannot_be_marked(idle_driver, loop, mark, i
 
 
 def test_a_drawn_slice_is_not_empty(loop):
-    with pytest.raises(InputError, match="Slice 4 is not empty"):
+    with pytest.raises(InputError, match="Slice 5 is not empty"):
         loop.mark_empty(4)
 
 

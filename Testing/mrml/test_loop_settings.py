@@ -62,6 +62,8 @@ def test_an_older_and_a_newer_scene_can_be_read():
         "", "no json", "[]", "3",
         '{"seed": "seven"}', '{"seed": true}', '{"seed": 1.5}', '{"preset": 3}', '{"show_curves": 1}',
         '{"empty_slices": 3}', '{"empty_slices": ["3"]}', '{"empty_slices": [true]}', '{"export_formats": [1]}',
+        '{"prediction_opacity": 1.01}', '{"uncertainty_opacity": -1}', '{"uncertainty_opacity": true}',
+        '{"prediction_style": "dots"}', '{"prediction_style": ["fill"]}', '{"show_in_3d": 1}',
         '{"time_limit_s": "long"}', '{"time_limit_s": null}',
     ],
 )  # fmt: skip
@@ -85,7 +87,7 @@ def test_two_objects_share_no_list():
         ({"time_limit_s": -5.0}, "time limit of -5 s"),
         ({"axis": 3}, "no slice axis 3"),
         ({"axis": -2}, "no slice axis -2"),
-        ({"empty_slices": [3, 4], "excluded_slices": [4]}, "Slice 4 is marked as empty and as excluded"),
+        ({"empty_slices": [3, 4], "excluded_slices": [4]}, "Slice 5 is marked as empty and as excluded"),
     ],
 )
 def test_a_choice_that_does_not_exist_is_told(changes, sentence):
