@@ -65,7 +65,7 @@ class Panel:
         self._train = TrainSection(context)
         self._result = ResultSection(context)
         self._pretrain = PretrainSection(context)
-        self._first_step = FirstStep(context)
+        self._first_step = FirstStep(context, self._on_installed)
         self._sections: list[Section] = [
             self._first_step, self._data, self._slices, self._model, self._train, self._result,
             ApplySection(context), self._pretrain, ExportSection(context),
@@ -223,6 +223,10 @@ class Panel:
         hardware = self.loop.hardware
         if hardware.availability().allowed:
             attempt(hardware.start, self.loop.messages.append)
+
+    def _on_installed(self) -> None:
+        self._look_at_hardware()
+        self._schedule()
 
     def _poll(self) -> None:
         self.loop.poll()

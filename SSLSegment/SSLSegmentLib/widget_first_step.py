@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -12,10 +13,16 @@ from SSLSegmentLib.widget_tools import Context, attempt, enable, say
 
 
 class FirstStep:
-    """Says what to do first; gone once everything is there."""
+    """Says what to do first; gone once everything is there.
 
-    def __init__(self, context: Context) -> None:
+    Args:
+        context: what every section works with.
+        on_installed: called once nothing is missing any more.
+    """
+
+    def __init__(self, context: Context, on_installed: Callable[[], None]) -> None:
         self._ui = context.ui
+        self._on_installed = on_installed
         self._fault = ""
         self.installer = Installer(context.store, _ask, self.update)
         context.ui.installButton.connect("clicked(bool)", self._install)
@@ -31,6 +38,8 @@ class FirstStep:
     def _install(self, *_arguments: Any) -> None:
         attempt(self.installer.start, self._tell)
         self.update()
+        if not self.installer.needed:
+            self._on_installed()
 
     def _tell(self, sentence: str) -> None:
         self._fault = sentence
