@@ -7,14 +7,16 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 OUT := out
+DATA ?= ../shared/data
 
-.PHONY: help demo test lint bench clean distclean
+.PHONY: help demo test lint bench accuracy clean distclean
 
 help:
 	@echo "make demo       segments a real image from three annotated slices; see $(OUT)/demo"
 	@echo "make test       checks style, types and behaviour"
 	@echo "make lint       checks style and types only"
 	@echo "make bench      measures speed and memory; see $(OUT)/bench"
+	@echo "make accuracy   compares a few volumes with free tools; needs the labelled images at DATA"
 	@echo "make clean      removes what the commands above wrote"
 	@echo "make distclean  removes the Python environment as well"
 
@@ -26,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "Python's venv module is incomplete: install it (Debian: apt install python3-venv) and run make again."; exit 1; }
 	@echo "Installing into $(VENV): this takes some minutes the first time."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[slicer,dicom,dev]"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[slicer,dicom,benchmark,dev]"
 	@touch $@
 
 demo: $(READY)
@@ -44,6 +46,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m sslseg.benchmarks.speed -o $(OUT)/bench
+
+accuracy: $(READY)
+	$(BIN)/sslseg benchmark within-volume --quick --data $(DATA) -o $(OUT)/benchmarks
 
 clean:
 	rm -rf $(OUT) build .pytest_cache .mypy_cache .ruff_cache

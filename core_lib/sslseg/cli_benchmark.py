@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sslseg.cli import FILE, add_command, device_option, with_options
-from sslseg.settings import PRESETS
+from sslseg.settings import AUTO_WEIGHTS, PRESETS
 
 MODULE = "sslseg.benchmarks.commands"
 
@@ -73,6 +73,31 @@ add_command(
     click.option("--preset", type=click.Choice(PRESETS), default="balanced", show_default=True, help="Sizes."),
     device_option,
     text="Segment other patients after training on a few labelled patients or slices.",
+    module=MODULE,
+    group=benchmark,
+)  # fmt: skip
+
+add_command(
+    "within-volume",
+    run_options,
+    click.option(
+        "--sets", default="all", show_default=True, metavar="acdc,hippocampus,...", help="The data sets."
+    ),
+    click.option(
+        "--split", type=click.Choice(["test", "training"]), default="test", show_default=True,
+        help="training: while a method is developed.",
+    ),
+    click.option("--volumes", type=click.IntRange(min=1), help="The most of each data set; all by default."),
+    click.option("--slices", type=NUMBERS, default="1,2,3,5", show_default=True, help="Annotated slices."),
+    click.option(
+        "--placements", default="all", show_default=True, metavar="inner,ends,suggested", help="Where they are."
+    ),
+    click.option("--methods", default="all", show_default=True, metavar="balanced,contours,...", help="What competes."),
+    click.option("--weights", default=AUTO_WEIGHTS, show_default=True, help="Of SSLSegment."),
+    click.option("--tag", help="Names the state of SSLSegment; results of another one are computed anew."),
+    click.option("--quick", is_flag=True, help="A small choice of all this, to find out whether anything got worse."),
+    device_option,
+    text="Complete volumes from a few annotated slices, beside the free tools that are installed.",
     module=MODULE,
     group=benchmark,
 )  # fmt: skip

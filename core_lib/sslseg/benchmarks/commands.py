@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from sslseg.benchmarks import fewshot, fewshot_report
+from sslseg import __version__
+from sslseg.benchmarks import fewshot, fewshot_report, within, within_report
+from sslseg.benchmarks.datasets import DATA_SETS
 from sslseg.benchmarks.fewshot_settings import FewshotSettings
+from sslseg.benchmarks.methods import OWN, peer_names
+from sslseg.benchmarks.placements import PLACEMENTS
 from sslseg.benchmarks.runs import Job, ResultFile, Row, Work, run_jobs
+from sslseg.benchmarks.within_settings import WithinSettings
 from sslseg.console import Output
 from sslseg.device import resolve_device
 from sslseg.errors import InputError, OutputError
+
+QUICK = {
+    "sets": "acdc,hippocampus", "volumes": 2, "slices": [2], "placements": "inner", "draws": 1,
+    "methods": "fast,propagation,intensities,contours,copy,grow-cut,random-walker,signed-distance",
+}  # fmt: skip
+"""What ``--quick`` stands for."""
 
 
 def run_fewshot(output: Output, options: SimpleNamespace) -> None:
@@ -37,6 +48,32 @@ def run_fewshot(output: Output, options: SimpleNamespace) -> None:
 
     benchmark = _Benchmark(f"fewshot-{settings.protocol}", fewshot.plan(settings), fewshot.worker(settings), report)
     _run(output, options, benchmark)
+
+
+def run_within_volume(output: Output, options: SimpleNamespace) -> None:
+    """A few annotated slices within each volume, beside the peers."""
+    known = (*OWN, *peer_names())
+    chosen = {**vars(options), **(QUICK if options.quick else {})}
+    settings = WithinSettings(
+        data=options.data, sets=_among(chosen["sets"], [*DATA_SETS], "data set"), split=options.split,
+        volumes=chosen["volumes"], slices=tuple(chosen["slices"]),
+        placements=_among(chosen["placements"], PLACEMENTS, "placement"),
+        methods=_among(chosen["methods"], known, "method"), draws=chosen["draws"], weights=options.weights,
+        device=str(resolve_device(options.device)), tag=options.tag or __version__,
+    )  # fmt: skip
+    command = [
+        "sslseg benchmark within-volume --data DATA", f"--sets {_listed(settings.sets)}", f"--split {settings.split}",
+        *([f"--volumes {settings.volumes}"] if settings.volumes else []), f"--slices {_listed(settings.slices)}",
+        f"--placements {_listed(settings.placements)}", f"--methods {_listed(settings.methods)}",
+        f"--draws {settings.draws}", f"--weights {shlex.quote(Path(settings.weights).name)}",
+        f"--device {settings.device}", f"--tag {shlex.quote(settings.tag)}",
+    ]  # fmt: skip
+
+    def report(rows: Sequence[Row], page: Path) -> None:
+        within_report.write_report(rows, settings, " ".join(command), page)
+
+    name = "within-volume" + ("-training" if settings.split == "training" else "") + ("-quick" if options.quick else "")
+    _run(output, options, _Benchmark(name, within.plan(settings), within.worker(settings), report))
 
 
 @dataclass(frozen=True)

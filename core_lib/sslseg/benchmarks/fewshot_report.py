@@ -100,7 +100,8 @@ def _table(rows: Sequence[Row]) -> str:
     summaries = _summaries(rows)
     numbers = sorted({n for by_number in summaries.values() for n in by_number})
     cells: list[list[str]] = [
-        [_name(key), *(str(by_number.get(n, "–")) for n in numbers)] for key, by_number in summaries.items()
+        [_name(key), *(by_number[n].text() if n in by_number else "–" for n in numbers)]
+        for key, by_number in summaries.items()
     ]
     return markdown_table(["", *map(str, numbers)], cells) + _gains(summaries, numbers) if rows else ""
 
@@ -123,7 +124,7 @@ def _propagation_table(rows: Sequence[Row]) -> str:
         by_kind = dice.setdefault(row.job["weights"], {})
         by_kind.setdefault(row.job["with_intensities"], []).append(row.result["dice"])
     cells = [
-        [name, *(str(Summary.of(by_kind.get(beside, []))) for beside in (False, True))]
+        [name, *(Summary.of(by_kind.get(beside, [])).text() for beside in (False, True))]
         for name, by_kind in dice.items()
     ]
     return markdown_table(["features", "alone", "with intensities"], cells)

@@ -16,7 +16,7 @@ from sslseg.files import atomic_path
 
 _PANEL_INCHES = (4.4, 3.6)
 _COLUMNS = 4
-_COLORS = ("#1f6fb2", "#c2452d", "#2e8b57", "#8a5fb0", "#c08a1a", "#4a4f57", "#2aa5a0", "#b0578d", "#7a5c3e")
+_COLORS = ("#1f6fb2", "#c2452d", "#2e8b57", "#8a5fb0", "#c08a1a", "#4a4f57", "#2aa5a0", "#b0578d", "#7a5c3e", "#86a13a")
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,11 @@ class Summary:
         spread = statistics.stdev(known) if len(known) > 1 else math.nan
         return cls(statistics.fmean(known) if known else math.nan, spread, len(known))
 
-    def __str__(self) -> str:
+    def text(self, digits: int = 3) -> str:
+        """For a table: mean ± spread."""
         if not self.count:
             return "–"
-        return f"{self.mean:.3f}" + ("" if math.isnan(self.spread) else f" ± {self.spread:.3f}")
+        return f"{self.mean:.{digits}f}" + ("" if math.isnan(self.spread) else f" ± {self.spread:.{digits}f}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def plot_panels(panels: Mapping[str, tuple[str, Sequence[Line]]], path: Path) ->
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     lines = {line.name: line for _, panel in panels.values() for line in panel}
-    legend_rows = math.ceil(len(lines) / max(columns, 2))
+    legend_columns = max(2, 2 * columns)
+    legend_rows = math.ceil(len(lines) / legend_columns)
     height = rows * _PANEL_INCHES[1] + 0.25 * legend_rows
     figure = Figure((columns * _PANEL_INCHES[0], height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -109,6 +111,8 @@ def plot_panels(panels: Mapping[str, tuple[str, Sequence[Line]]], path: Path) ->
                 linewidth=1.6, capsize=2, elinewidth=0.8, color=_COLORS[line.color % len(_COLORS)],
                 linestyle="--" if line.dashed else "-",
             )  # fmt: skip
+            for bar in handles[line.name].lines[2]:
+                bar.set_alpha(0.4)  # where lines are near each other, the means are to be seen
         axis.set(title=title, xlabel=label, ylim=(0, 1))
         axis.set_xticks(sorted({n for line in panel for n in line.points}))
         axis.grid(visible=True, linewidth=0.4, alpha=0.5)
@@ -117,6 +121,6 @@ def plot_panels(panels: Mapping[str, tuple[str, Sequence[Line]]], path: Path) ->
         axis.set_visible(False)
     for axis in axes[::columns]:
         axis.set_ylabel("foreground Dice")
-    figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=max(columns, 2), frameon=False)
+    figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=legend_columns, frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -155,4 +155,4 @@ def _spawned(processes: int, threads: int, todo: Sequence[Job], work: Work, shou
 def _row(work: Work, job: Job) -> Row:
     started = time.perf_counter()
     result = work(job)
-    return Row(job, {**result, "seconds": round(time.perf_counter() - started, 2)}, environment())
+    return Row(job, {"seconds": round(time.perf_counter() - started, 2), **result}, environment())

@@ -1,0 +1,127 @@
+"""A few annotated slices of a volume, and the rest of that volume as the test: SSLSegment beside its peers.
+
+All methods get the same annotated slices, and are scored on all other slices of the volume. Nothing else of the
+reference reaches a method.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from sslseg.benchmarks.datasets import DATA_SETS, LabelledVolume, Subject, load
+from sslseg.benchmarks.methods import OWN, Completed, OwnSettings, complete, peer
+from sslseg.benchmarks.placements import ENDS, SUGGESTED, chosen_slices
+from sslseg.benchmarks.runs import Job, Work
+from sslseg.benchmarks.within_settings import WithinSettings
+from sslseg.metrics import evaluate
+from sslseg.shipped import resolve_weights
+
+_SEED_OF_CHOICE = 4
+
+
+def plan(settings: WithinSettings) -> list[Job]:
+    """All jobs of a run, draw by draw and volume by volume."""
+    own = own_key(settings)
+    return [
+        {
+            "benchmark": "within-volume",
+            "set": name,
+            "subject": subject.name,
+            "placement": placement,
+            "k": k,
+            "draw": draw,
+            "method": method,
+            **(own if method in OWN or placement == SUGGESTED else {}),
+        }
+        for draw in range(settings.draws)
+        for name in settings.sets
+        for subject in subjects(settings, name)
+        for placement in settings.placements
+        for k in settings.slices
+        for method in settings.methods
+        if not (placement == ENDS and k == 1)
+    ]
+
+
+def own_key(settings: WithinSettings) -> dict[str, Any]:
+    """What results of SSLSegment depend on besides the data."""
+    path = resolve_weights(settings.weights)
+    return {
+        "weights": sha256(path.read_bytes()).hexdigest()[:12] if path else None,
+        "device": settings.device,
+        "tag": settings.tag,
+    }
+
+
+def subjects(settings: WithinSettings, name: str) -> list[Subject]:
+    """The volumes of a data set that are used."""
+    found = getattr(DATA_SETS[name](settings.data), settings.split)
+    if settings.volumes is None or settings.volumes >= len(found):
+        return list(found)
+    order = np.random.default_rng(_SEED_OF_CHOICE).permutation(len(found))
+    return [found[i] for i in sorted(order[: settings.volumes])]
+
+
+def worker(settings: WithinSettings) -> Work:
+    """What does one job of :func:`plan`."""
+    return partial(run_job, settings=settings)
+
+
+def run_job(job: Job, *, settings: WithinSettings) -> dict[str, Any]:
+    """Complete one volume, and score what was not annotated.
+
+    Returns:
+        "dice", the mean over the structures; "structures", Dice and HD95 in mm of each (null where there is none);
+        "annotated", the slices; "seconds" of the method; and "rank_correlation" of uncertainty and errors of slices.
+    """
+    subject = next(s for s in subjects(settings, job["set"]) if s.name == job["subject"])
+    own = OwnSettings(settings.weights, settings.device, job["draw"])
+    annotated = chosen_slices(subject, job["placement"], job["k"], job["draw"], own)
+    volume = load(subject)
+    case = volume.annotated(annotated)
+    if job["method"] not in OWN:
+        peer(job["method"])  # imported before the clock runs
+    started = time.perf_counter()
+    completed = complete(job["method"], case, own)
+    seconds = time.perf_counter() - started
+    scores = evaluate(
+        completed.labels, volume.reference.labels, case.volume.geometry, volume.reference.segments,
+        axis=case.axis, ignore_slices=annotated,
+    ).as_dict()  # fmt: skip
+    names = [name for name, _ in subject.structures]
+    return {
+        "dice": scores["mean_dice"],
+        "structures": {
+            name: {"dice": score["dice"], "hd95_mm": score["hd95_mm"]}
+            for name, score in zip(names, scores["classes"], strict=True)
+        },
+        "annotated": annotated,
+        "seconds": round(seconds, 2),
+        "rank_correlation": _rank_correlation(completed, volume, annotated),
+    }
+
+
+def _rank_correlation(completed: Completed, volume: LabelledVolume, annotated: list[int]) -> float | None:
+    """Spearman's correlation of the summed uncertainty of a slice with the number of its wrong voxels."""
+    if completed.uncertainty is None:
+        return None
+    others = tuple(axis for axis in range(3) if axis != volume.axis)
+    unsure = np.delete(completed.uncertainty.sum(axis=others, dtype=np.float64), annotated)
+    wrong = np.delete((completed.labels != volume.reference.labels).sum(axis=others), annotated)
+    if len(wrong) < 3 or np.ptp(wrong) == 0 or np.ptp(unsure) == 0:
+        return None
+    value = float(np.corrcoef(_ranks(unsure), _ranks(wrong))[0, 1])
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Equal values share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse]
