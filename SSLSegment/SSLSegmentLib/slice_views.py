@@ -66,8 +66,10 @@ def slice_in_view(scene: Any, volume: Any, axis: int) -> int | None:
     shown = [view for view in views if view.IsMappedInLayout()]  # outside of the desktop nothing is ever mapped
     for view in shown or views:
         if volume is not None and _shows(view, volume, axis):
-            voxel = np.linalg.inv(_voxel_to_world(volume)) @ lps_affine(view.GetSliceToRAS())[:, 3]
-            index = round(float(voxel[2 - axis]))
+            to_world, plane = _voxel_to_world(volume), lps_affine(view.GetSliceToRAS())
+            first = _centre(volume, to_world, axis, 0) * (-1, -1, 1)
+            normal, step = plane[:3, 2], to_world[:3, 2 - axis]
+            index = round(float(normal @ (plane[:3, 3] - first) / (normal @ step)))  # where it cuts the line of centres
             if 0 <= index < shape[axis]:
                 return index
     return None
