@@ -52,6 +52,17 @@ def test_what_is_saved_comes_back(saved):
         assert torch.equal(tensors[name], tensor)
 
 
+@pytest.mark.parametrize("first", [0x80, int.from_bytes(b"PK", "little")])
+def test_a_header_as_long_as_a_pickle_begins_is_read(tmp_path, first):
+    """The file begins with the length of its header, a multiple of 8: one in 32 has the first byte of a pickle."""
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, {}, {**HEADER, "notes": ""})
+    shortest = int.from_bytes(path.read_bytes()[:8], "little")
+    save_checkpoint(path, {}, {**HEADER, "notes": "x" * (-(shortest - first) % (0x100 if first < 0x100 else 0x10000))})
+    assert path.read_bytes().startswith(first.to_bytes(1 if first < 0x100 else 2, "little"))
+    assert read_header(path)["method"] == "supervised"
+
+
 def test_extra_keys_are_kept_and_tuples_become_lists(tmp_path):
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, {}, {**HEADER, "spacing_mm": (1.0, 2.0), "epochs": 3})

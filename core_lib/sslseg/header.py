@@ -67,13 +67,19 @@ def _read_table(path: Path) -> dict[str, Any]:
 
 
 def _check_start(path: Path, start: bytes) -> None:
-    """Tell what a file is by its first bytes, before any parser sees it."""
+    """Tell what a file is by its first bytes, before any parser sees it.
+
+    A safetensors file begins with the length of its header, whose bytes may be those of a pickle by chance.
+    """
+    if start[_LENGTH_BYTES:] == b"{":
+        return
+    if start[_LENGTH_BYTES:] == b"{":  # looked at first: the length before it may begin with any byte
+        return
     if start.startswith((b"PK", b"\x80")):
         raise CheckpointError(
             f"{path} is a pickled PyTorch file, which could run any code when it is opened: convert it to safetensors."
         )
-    if start[_LENGTH_BYTES:] != b"{":
-        raise CheckpointError(f"{path} is not a safetensors file: give a model or weights file of SSLSegment.")
+    raise CheckpointError(f"{path} is not a safetensors file: give a model or weights file of SSLSegment.")
 
 
 def _checked(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
