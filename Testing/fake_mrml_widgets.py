@@ -52,7 +52,7 @@ class NodeList(QWidget):
         self._scene = scene
         if scene is not None:
             events = slicer.vtkMRMLScene
-            for event in (events.NodeAddedEvent, events.NodeRemovedEvent, events.EndCloseEvent, events.EndImportEvent):
+            for event in (events.NodeAddedEvent, events.NodeRemovedEvent, events.EndBatchProcessEvent):
                 self._tags.append(scene.AddObserver(event, self._on_scene_changed))
         self._look()
 
@@ -94,11 +94,11 @@ class NodeList(QWidget):
 
 
 class qMRMLNodeComboBox(NodeList):
-    """Without ``noneEnabled`` it chooses a node by itself, as Slicer's does."""
+    """As Slicer's, it chooses a node by itself without ``noneEnabled``, and one that is yet to come once it comes."""
 
     def __init__(self, parent: object = None) -> None:
         super().__init__(parent)
-        self._node = None
+        self.__dict__.update(_node=None, _wanted=None)
 
     def currentNode(self):
         return self._node
@@ -106,7 +106,8 @@ class qMRMLNodeComboBox(NodeList):
     def setCurrentNode(self, node: object) -> None:
         if self._scene is None and node is not None:
             raise AssertionError(f"{self.objectName} has no scene: Slicer would choose nothing, without a word")
-        self._choose(node if node is None or node in self._offered else None)
+        self._wanted = node
+        self._choose(node if node in self._offered else None)
 
     def setCurrentNodeID(self, node_id: str) -> None:
         self.setCurrentNode(self._scene.GetNodeByID(node_id) if node_id else None)
@@ -121,15 +122,17 @@ class qMRMLNodeComboBox(NodeList):
         return node
 
     def _choose(self, node: object) -> None:
+        self._wanted = None if node is not None else self._wanted
         if node is not self._node:
             self._node = node
             self._emit("currentNodeChanged(vtkMRMLNode*)", node)
             self._emit("currentNodeChanged(bool)", node is not None)
 
     def _nodes_changed(self) -> None:
-        if self._node in self._offered:
-            return
-        self._choose(self._offered[0] if self._offered and not self.noneEnabled else None)
+        if self._wanted in self._offered:
+            self._choose(self._wanted)
+        elif self._node not in self._offered:
+            self._choose(self._offered[0] if self._offered and not self.noneEnabled else None)
 
 
 class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
@@ -315,24 +318,25 @@ class qMRMLSliceWidget(qMRMLWidget):
 class qSlicerLayoutManager(QObject):
     """Three slice views; ``layout`` is the number of the arrangement."""
 
-    _NAMES = ("Red", "Yellow", "Green")
+    _VIEWS: ClassVar = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
     def __init__(self, scene: object, logic: object) -> None:
         super().__init__()
         self._scene = scene
-        self._views = {name: self._make_view(name, logic) for name in self._NAMES}
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+        self._views = {name: self._make_view(name, plane, logic) for name, plane in self._VIEWS.items()}
 
-    def _make_view(self, name: str, logic: object) -> qMRMLSliceWidget:
+    def _make_view(self, name: str, orientation: str, logic: object) -> qMRMLSliceWidget:
         view = qMRMLSliceWidget()
         view.setMRMLScene(self._scene)
         view._slice_logic = slicer.vtkMRMLSliceLogic()
         view._slice_logic.SetMRMLApplicationLogic(logic)
         view._slice_logic.SetMRMLScene(self._scene)
-        view._slice_logic.AddSliceNode(name)
+        view._slice_logic.AddSliceNode(name).SetOrientation(orientation)
         return view
 
     def sliceViewNames(self) -> tuple[str, ...]:
-        return self._NAMES
+        return tuple(self._VIEWS)
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget:
         return self._views[name]

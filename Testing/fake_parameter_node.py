@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import slicer
 import vtk
 
+from fake_qt import LOOP
+
 WIDGET_PROPERTY = "SlicerParameterName"
 
 
@@ -206,7 +208,8 @@ class Wrapper:
             raise ValueError(f"there is no parameter {sorted(unknown)}")
         tag = len(self._guis)
         self._guis[tag] = [self._bind(name, widget) for name, widget in mapping.items()]
-        self.AddObserver(vtk.vtkCommand.ModifiedEvent, self._update_guis)
+        observer = self.AddObserver(vtk.vtkCommand.ModifiedEvent, self._update_guis)
+        LOOP.at_end.append(lambda: self.RemoveObserver(observer))  # Slicer's wrapper never stops observing
         self._update_guis()
         return tag
 

@@ -30,13 +30,18 @@ def choose(combo: QObject, text: str) -> None:
     """Pick an entry of a combo box by its text."""
     _require_usable(combo)
     index = combo.findText(text)
-    assert index >= 0, f"{combo.objectName} offers {[item[0] for item in combo._items]}, not {text!r}"
+    assert index >= 0, f"{combo.objectName} offers {entries(combo)}, not {text!r}"
 
     def pick() -> None:
         combo.currentIndex = index
         combo._emit("activated(int)", index)
 
     LOOP.stopwatch.run(f"choose {combo.objectName}", pick)
+
+
+def entries(combo: QObject) -> list[str]:
+    """What a combo box offers."""
+    return [combo.itemText(index) for index in range(combo.count)]
 
 
 def choose_data(combo: QObject, data: object) -> None:

@@ -15,6 +15,8 @@ from sslseg.volume import read_volume
 from SSLSegmentLib import mrml
 
 PATIENCE_S = 60.0
+UPDATE_S = 0.2
+"""The panel waits less than this before it shows what has changed."""
 NO_WEIGHTS = "None (random start)"
 
 
@@ -143,6 +145,7 @@ class Heart:
         folder = data_dir / "acdc"
         self.desktop = desktop
         self.volume = app.load_volume(folder / f"{patient}.nii.gz")
+        self.volume.SetName(patient)
         self.truth = read_volume(folder / f"{patient}_gt.nii.gz").array.astype(np.uint8)
         inside = np.flatnonzero((self.truth > 0).any(axis=(1, 2)))
         picks = np.linspace(inside[0], inside[-1], 5).round().astype(int)[1:-1]

@@ -26,7 +26,7 @@ def run(suite: unittest.TestSuite) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("module")
+@pytest.mark.usefixtures("module", "no_measurement")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_scripts_of_ctest(name):
     path = FOLDER / "Testing" / "Python" / f"{name}.py"
@@ -37,7 +37,7 @@ def test_scripts_of_ctest(name):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("module")
+@pytest.mark.usefixtures("module", "no_measurement")
 def test_self_test_of_the_module(caplog):
     """Started as Slicer's Self Tests do."""
     caplog.set_level(logging.INFO)

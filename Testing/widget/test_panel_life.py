@@ -15,7 +15,7 @@ from processes import gone
 from SSLSegmentLib import requirements, worker_process
 from SSLSegmentLib.loop_state import State
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.usefixtures("no_measurement")]
 
 STUBBORN = """
 import subprocess, sys, time
@@ -120,6 +120,8 @@ def test_the_views_stay_as_they_were(desktop, heart, scene):
     theirs.SetSingletonTag("SegmentEditor")
     theirs = scene.AddNode(theirs)
     theirs.SetActiveEffectName("Paint")
+    for name in layout.sliceViewNames():
+        layout.sliceWidget(name).sliceLogic().SetSliceOffset(33.0)
     before = views(scene), theirs.GetActiveEffectName(), theirs.GetSegmentationNode()
     panel = Panel(desktop)
     panel.prepare(heart)
@@ -133,9 +135,9 @@ def test_the_views_stay_as_they_were(desktop, heart, scene):
     assert not own.__dict__["_shortcuts"]
     panel.frame.enter()
     assert own.__dict__["_shortcuts"]
-    offsets = [view.GetSliceOffset() for view in scene.GetNodesByClass("vtkMRMLSliceNode")]
+    panel.settle()
     panel.click("suggestButton")
-    assert offsets != [view.GetSliceOffset() for view in scene.GetNodesByClass("vtkMRMLSliceNode")]
+    assert [offset for _, offset, *_ in views(scene)[:3]] != [33.0] * 3, "the suggested slice comes into view"
 
 
 def views(scene) -> list[tuple]:

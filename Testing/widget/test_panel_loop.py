@@ -1,5 +1,6 @@
 """The whole loop by clicking, with a real worker on a real image."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,14 @@ def hidden_dice(heart: Heart, labels: np.ndarray) -> float:
     return float(np.mean([dice(labels[between] == c, heart.truth[between] == c) for c in (1, 2, 3)]))
 
 
-def test_from_a_volume_to_files(panel, heart, scene, tmp_path):
+def test_from_a_volume_to_files(app, heart, scene, data_dir, tmp_path):
+    panel = Panel(heart.desktop)
     annotate(panel, heart)
     train(panel, heart)
     accept(panel, heart)
+    apply_to(panel, Heart(panel.desktop, app, data_dir, "patient003_ED"))
     export(panel, tmp_path / "Ausgabe für alle")
+    panel.run_until(lambda: "expect about" in panel.ui.hardwareLabel.text)
     reopen_and_go_on(panel, scene, tmp_path / "scène.mrb")
 
 
@@ -91,6 +95,27 @@ def accept(panel: Panel, heart: Heart) -> None:
     accepted = labels_of(panel.loop.segmentation, heart.volume)
     assert hidden_dice(heart, accepted) > EXPECTED_DICE
     np.testing.assert_array_equal(accepted[heart.drawn], heart.truth[heart.drawn])
+
+
+def apply_to(panel: Panel, other: Heart) -> None:
+    """The trained model on another volume of the scene."""
+    ui = panel.ui
+    panel.unfold("applyCollapsibleButton")
+    panel.settle()
+    assert ui.volumeSelector.currentNode() is not other.volume
+    ui.applyVolumesSelector.setCheckState(other.volume, 2)
+    panel.settle()
+    known = set(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+    panel.click("applyButton")
+    assert ui.applyButton.text == "Cancel", ui.applyLabel.text
+    panel.run_until(lambda: not panel.loop.apply.state.busy)
+    panel.settle()
+    (made,) = set(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) - known
+    assert made.GetSegmentation().GetNumberOfSegments() == len(other.IDS), ui.applyLabel.text
+    assert other.volume.GetName() in made.GetName()
+    slicer.mrmlScene.RemoveNode(made)
+    slicer.mrmlScene.RemoveNode(other.volume)
+    panel.settle()
 
 
 def export(panel: Panel, folder: Path) -> None:
@@ -176,10 +201,8 @@ def test_a_failure_shows_the_last_error_line(panel, heart):
     assert "\n" not in panel.ui.errorLabel.text
     assert panel.ui.errorLabel.text.strip()
     assert panel.ui.trainButton.enabled, "one may try again"
-    panel.enter("timeLimitSpinBox", 1.0)
-    panel.train()
+    panel.click("trainButton")
     panel.settle()
-    assert panel.loop.state is State.DONE, panel.describe()
     assert not panel.ui.errorLabel.visible
 
 
@@ -193,6 +216,7 @@ def test_keys_do_what_the_buttons_do(panel, heart):
     fake_user.press(shortcuts.SUGGEST, window)
     assert panel.ui.suggestionLabel.text
     fake_user.press(shortcuts.ACCEPT_SLICE, window)
+    panel.settle()
     assert len(panel.loop.annotated_slices()) == len(heart.drawn) + 1
     panel.frame.exit()
     assert not fake_user.shortcuts(window), "the keys are the user's again in other modules"
@@ -200,3 +224,31 @@ def test_keys_do_what_the_buttons_do(panel, heart):
     assert len(fake_user.shortcuts(window)) == len(shortcuts.SHORTCUTS)
     assert all(keys in panel.module.helpText for keys in shortcuts.SHORTCUTS)
     assert not DIALOGS.asked
+
+
+def test_pretraining_by_clicking(panel, data_dir, tmp_path):
+    """Weights of one's own from a folder of scans, in a process of their own; they can be chosen at once."""
+    ui = panel.ui
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("patient003_ED", "patient004_ED"):
+        shutil.copy(data_dir / "acdc" / f"{name}.nii.gz", scans)
+    panel.unfold("modelCollapsibleButton")
+    panel.unfold("advancedGroupBox")
+    panel.enter("weightsFolderPath", str(tmp_path / "weights"))
+    panel.unfold("pretrainCollapsibleButton")
+    panel.settle()
+    assert not ui.pretrainButton.enabled
+    assert "folder" in ui.pretrainButton.toolTip
+    panel.enter("pretrainFolderPath", str(scans))
+    panel.enter("pretrainNameLineEdit", "mine")
+    panel.settle()
+    panel.click("pretrainButton")
+    panel.run_until(lambda: panel.loop.pretraining.progress.loss is not None or not panel.loop.pretraining.state.busy)
+    panel.settle()
+    assert ui.pretrainButton.text == "Stop pretraining", ui.pretrainLabel.text
+    assert ui.pretrainPlotWidget.visible
+    panel.click("pretrainButton")
+    panel.run_until(lambda: not panel.loop.pretraining.state.busy)
+    panel.settle()
+    assert any("mine" in text for text in fake_user.entries(ui.weightsComboBox)), ui.pretrainLabel.text
