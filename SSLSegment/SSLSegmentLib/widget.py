@@ -180,6 +180,8 @@ class Panel:
                 loop.set_volume(None)
                 loop.set_segmentation(None)
         self._take_parameters()
+        with _Flag(self, "_syncing"):
+            parameters.Modified()  # selectors did not know nodes yet that came with the parameters
 
     def _leave_parameters(self) -> None:
         if self._context.parameters is not None:
