@@ -7,15 +7,18 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 OUT := out
-DATA ?= ../shared/data
 
-.PHONY: help demo test lint bench accuracy clean distclean
+DATA ?= ../shared/data
+WEIGHTS := $(addprefix $(OUT)/weights/,$(addsuffix .safetensors,pix2rep pix2rep-v2 hssl))
+
+.PHONY: help demo test lint bench accuracy weights clean distclean
 
 help:
 	@echo "make demo       segments a real image from three annotated slices; see $(OUT)/demo"
 	@echo "make test       checks style, types and behaviour"
 	@echo "make lint       checks style and types only"
 	@echo "make bench      measures speed and memory; see $(OUT)/bench"
+	@echo "make weights    pretrains the weights that ship, from the scans in DATA=$(DATA); takes an hour"
 	@echo "make accuracy   compares a few volumes with free tools; needs the labelled images at DATA"
 	@echo "make clean      removes what the commands above wrote"
 	@echo "make distclean  removes the Python environment as well"
@@ -46,6 +49,14 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m sslseg.benchmarks.speed -o $(OUT)/bench
+
+# Repeats the pretraining of the weights in Resources/Models; an interrupted run goes on where it was.
+weights: $(WEIGHTS)
+
+$(OUT)/weights/%.safetensors: Resources/Models/data_sets.json | $(READY)
+	SSLSEG_DATA="$(abspath $(DATA))" OMP_NUM_THREADS=1 $(BIN)/sslseg pretrain --method $* --data $< -o $@ \
+	  --steps 2000 --batch 8 --patch 64 --max-pixels 192 --device cpu --cache $(OUT)/weights/slices \
+	  $(if $(wildcard $(OUT)/weights/$*.run/state.safetensors),--resume)
 
 accuracy: $(READY)
 	$(BIN)/sslseg benchmark within-volume --quick --data $(DATA) -o $(OUT)/benchmarks

@@ -13,9 +13,9 @@ from sslseg.device import describe_devices
 from sslseg.finetune import Case
 from sslseg.model import model_header
 from sslseg.predict import predict
-from sslseg.settings import Settings
+from sslseg.settings import NO_WEIGHTS, Settings
 
-SETTINGS = Settings(preset="fast", device="cpu", seed=0)
+SETTINGS = Settings(preset="fast", device="cpu", seed=0, weights=NO_WEIGHTS)
 
 DEVICES = [entry["name"] for entry in describe_devices()]
 """Those of this machine; the CPU is always among them."""

@@ -106,6 +106,19 @@ def test_icon_is_installed(module_folder):
     assert (module_folder / "Resources" / "Icons" / "SSLSegment.svg").is_file()
 
 
+def test_the_installed_core_finds_the_weights_that_ship(module_folder, tmp_path):
+    done = run_python(
+        "from sslseg.shipped import shipped_weights\nfor path in shipped_weights(): print(path)",
+        module_folder,
+        cwd=tmp_path,
+    )
+    found = [Path(line) for line in done.stdout.splitlines()]
+    assert {path.name for path in found} == {
+        path.name for path in (ROOT / "Resources" / "Models").glob("*.safetensors")
+    }
+    assert all(path.is_relative_to(module_folder) for path in found), done.stderr
+
+
 @pytest.mark.parametrize("forgotten", ["core_lib/sslseg/losses/forgotten.py", "SSLSegment/SSLSegmentLib/forgotten.py"])
 def test_forgotten_file_would_be_noticed(source_copy, tmp_path, forgotten):
     (source_copy / forgotten).write_text('"""Nobody listed this file."""\n', encoding="utf-8")

@@ -30,7 +30,8 @@ def run_info(output: Output, options: SimpleNamespace) -> None:
     check_outputs([(options.png, (".png",))], [options.file, *([options.image] if options.image else [])])
     if options.file.name.lower().endswith(_CHECKPOINT_ENDINGS):
         header = read_header(options.file)
-        facts, segments = {"kind": "model", **header}, header["classes"]
+        segments = header["classes"]
+        facts = {"kind": "model" if segments else "pretrained weights", **header}
     else:
         try:
             annotation = read_dense_labels(options.file)

@@ -28,7 +28,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(max_pixels=128, patch=64, batch=4, propagated=2, steps=100, probe_steps=40),
+    "fast": Preset(max_pixels=128, patch=64, batch=4, propagated=2, steps=80, probe_steps=30),
     "balanced": Preset(max_pixels=192, patch=96, batch=4, propagated=2, steps=200, probe_steps=80),
     "accurate": Preset(max_pixels=320, patch=160, batch=8, propagated=4, steps=600, probe_steps=150),
 }

@@ -20,9 +20,9 @@ from sslseg.sampling import Patches, PatchSampler, PreparedCase
 from sslseg.settings import LINEAR
 
 _RATE_SCRATCH = 1e-3
-_RATE_HEAD = 5e-3
-_RATE_BACKBONE = 1e-3
-_LAYER_DECAY = 0.7  # each level towards the input learns at this share of the rate of the one after it
+_RATE_HEAD = 2e-2
+_RATE_BACKBONE = 2e-3
+_LAYER_DECAY = 0.9  # each level towards the input learns at this share of the rate of the one after it
 _WARM_UP_STEPS = 3
 _EMA_LONGEST = 0.97
 _LEAST_STEPS = 5  # a time limit that preparing has used up must not leave random weights
