@@ -11,7 +11,7 @@ OUT := out
 DATA ?= ../shared/data
 WEIGHTS := $(addprefix $(OUT)/weights/,$(addsuffix .safetensors,pix2rep pix2rep-v2 hssl))
 
-.PHONY: help demo test lint bench accuracy weights clean distclean
+.PHONY: help demo test lint bench accuracy weights screenshots clean distclean
 
 help:
 	@echo "make demo       segments a real image from three annotated slices; see $(OUT)/demo"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench      measures speed and memory; see $(OUT)/bench"
 	@echo "make weights    pretrains the weights that ship, from the scans in DATA=$(DATA); takes an hour"
 	@echo "make accuracy   compares a few volumes with free tools; needs the labelled images at DATA"
+	@echo "make screenshots draws the panel and views; see $(OUT)/screenshots"
 	@echo "make clean      removes what the commands above wrote"
 	@echo "make distclean  removes the Python environment as well"
 
@@ -60,6 +61,11 @@ $(OUT)/weights/%.safetensors: Resources/Models/data_sets.json | $(READY)
 
 accuracy: $(READY)
 	$(BIN)/sslseg benchmark within-volume --quick --data $(DATA) -o $(OUT)/benchmarks
+
+# Needs Qt, which nothing else here does.
+screenshots: $(READY)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[screenshots]"
+	$(BIN)/python Testing/screenshots $(OUT)/screenshots
 
 clean:
 	rm -rf $(OUT) build .pytest_cache .mypy_cache .ruff_cache

@@ -104,7 +104,23 @@ def render_surfaces(
         _aim(renderer.GetActiveCamera(), points, size)
         renderer.ResetCameraClippingRange()
         window.Render()
-        _save(window, path)
+        save_picture(window, path)
+
+
+def off_screen_window(size: tuple[int, int]) -> tuple[vtk.vtkRenderWindow, vtk.vtkRenderer]:
+    """A window of ``size`` pixels that is never shown, with the interactor that displayable managers want."""
+    warnings_shown, verbosity = vtk.vtkObject.GetGlobalWarningDisplay(), vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    vtk.vtkObject.GlobalWarningDisplayOff()  # without a display VTK says so before it takes what works without one
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
+    renderer, window, interactor = vtk.vtkRenderer(), vtk.vtkRenderWindow(), vtk.vtkRenderWindowInteractor()
+    vtk.vtkLogger.SetStderrVerbosity(verbosity)
+    vtk.vtkObject.SetGlobalWarningDisplay(warnings_shown)
+    window.SetOffScreenRendering(1)
+    window.SetMultiSamples(8)
+    window.SetSize(*size)
+    window.AddRenderer(renderer)
+    interactor.SetRenderWindow(window)
+    return window, renderer
 
 
 @contextlib.contextmanager
@@ -116,17 +132,7 @@ def _view(
     factory.SetMRMLApplicationLogic(app.logic)
     if not factory.IsDisplayableManagerRegistered(_MANAGER):
         factory.RegisterDisplayableManager(_MANAGER)
-    warnings_shown, verbosity = vtk.vtkObject.GetGlobalWarningDisplay(), vtk.vtkLogger.GetCurrentVerbosityCutoff()
-    vtk.vtkObject.GlobalWarningDisplayOff()  # without a display VTK says so before it takes what works without one
-    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
-    renderer, window, interactor = vtk.vtkRenderer(), vtk.vtkRenderWindow(), vtk.vtkRenderWindowInteractor()
-    vtk.vtkLogger.SetStderrVerbosity(verbosity)
-    vtk.vtkObject.SetGlobalWarningDisplay(warnings_shown)
-    window.SetOffScreenRendering(1)
-    window.SetMultiSamples(8)
-    window.SetSize(*size)
-    window.AddRenderer(renderer)
-    interactor.SetRenderWindow(window)  # the displayable managers want one
+    window, renderer = off_screen_window(size)
     logic = slicer.vtkMRMLViewLogic()
     logic.SetMRMLApplicationLogic(app.logic)
     logic.SetMRMLScene(scene)
@@ -177,7 +183,12 @@ def _light(renderer: vtk.vtkRenderer) -> None:
     lights.AddLightsToRenderer(renderer)
 
 
-def _save(window: vtk.vtkRenderWindow, path: Path) -> None:
+def save_picture(window: vtk.vtkRenderWindow, path: Path) -> None:
+    """Write what a window shows into a PNG file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     picture = vtk.vtkWindowToImageFilter()
     picture.SetInput(window)
     picture.ReadFrontBufferOff()

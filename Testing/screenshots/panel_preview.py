@@ -1,6 +1,6 @@
 """Draws ``SSLSegment.ui`` with PySide6 as Slicer would show it, in the state that a JSON file describes.
 
-``python panel_preview.py STATE.json OUT.png`` (the state is written by ``panel_state.py``). Qt's widgets are Qt's; those
+``python panel_preview.py STATE.json OUT.png``; the state is written by ``panel_state.py``. Qt's widgets are Qt's, those
 of CTK and Slicer are stand-ins that take about the same room.
 """
 
@@ -83,7 +83,10 @@ class Group(QtWidgets.QGroupBox):
     def arrange(self):
         self.setTitle(("▸ " if self.is_collapsed else "▾ ") + self.title())
         if self.is_collapsed:
-            self.setFixedHeight(HEAD)
+            self.setStyleSheet(
+                "QGroupBox { border: 0; margin-top: 16px } QGroupBox::title { subcontrol-origin: margin; left: 0 }"
+            )
+            self.setFixedHeight(HEAD - 4)
             for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
                 child.hide()
 
@@ -260,7 +263,7 @@ def render(states, path):
     for widget in panel.findChildren(QtWidgets.QWidget):
         if widget.objectName() in states:
             apply(widget, states[widget.objectName()])
-    for section in panel.findChildren((Section)) + panel.findChildren(Group):
+    for section in panel.findChildren(Section) + panel.findChildren(Group):
         section.arrange()
     panel.setFixedWidth(WIDTH)
     panel.show()
