@@ -38,6 +38,11 @@ class Chart:
         self.node.SetYAxisTitle(", ".join(curves))
         self._tables = {curve: self._add_curve(curve) for curve in curves}
 
+    @property
+    def present(self) -> bool:
+        """Whether the chart is still in the scene: the user may remove it, or close the scene."""
+        return bool(self._scene.IsNodePresent(self.node))
+
     def add(self, step: int, loss: float | None, dice: float | None = None) -> None:
         """Add a point to each curve.
 

@@ -99,8 +99,8 @@ class Overlay:
 
     @property
     def chart_node(self) -> Any:
-        """The plot chart node of the latest training; None before its first report."""
-        return self._chart.node if self._chart else None
+        """The plot chart node of the latest training; None before its first report, and where somebody removed it."""
+        return self._chart.node if self._chart is not None and self._chart.present else None
 
     def begin_curves(self) -> None:
         """Start new curves; those of the former training go."""
@@ -116,7 +116,7 @@ class Overlay:
         if progress.stage != stage:
             offset += last
         self._curve = (progress.stage, offset, progress.step)
-        if self._chart is None:
+        if self._chart is None or not self._chart.present:
             self._chart = Chart(self._scene)
         self._chart.add(offset + progress.step, progress.loss, progress.dice)
 

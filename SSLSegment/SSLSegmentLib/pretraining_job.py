@@ -65,8 +65,8 @@ class PretrainingJob(BackgroundJob):
 
     @property
     def chart_node(self) -> Any:
-        """The plot chart node of the loss curve; None before the first report."""
-        return self._chart.node if self._chart is not None else None
+        """The plot chart node of the loss curve; None before the first report, and where somebody removed it."""
+        return self._chart.node if self._chart is not None and self._chart.present else None
 
     @property
     def alive(self) -> bool:
@@ -126,10 +126,8 @@ class PretrainingJob(BackgroundJob):
         self._budget_s = settings.time_limit_s or 0.0
         self._next_point_s = 0.0
         self._begin("starting")
-        if self._chart is not None and self._scene.IsNodePresent(self._chart.node):
+        if self._chart is not None:
             self._chart.clear()
-        else:
-            self._chart = None
         self._ask(self._own, {**request, "settings": settings.as_dict(), "resume": resume}, self._finished)
 
     def fail(self, error: SSLSegError) -> None:
@@ -174,7 +172,7 @@ class PretrainingJob(BackgroundJob):
         if progress.loss is None or used < self._next_point_s:
             return
         self._next_point_s = used + self._budget_s / _POINTS
-        if self._chart is None:
+        if self._chart is None or not self._chart.present:
             self._chart = Chart(self._scene, _CHART, "Pretraining", curves=("Loss",))
         self._chart.add(progress.step, progress.loss)
 
