@@ -72,10 +72,11 @@ class ApplyJob(BackgroundJob):
         self.written: list[Path] = []
 
     def candidates(self) -> list[Any]:
-        """The scalar volumes of the scene but the one that is worked on, label maps and uncertainty."""
+        """The scalar volumes of the scene but label maps, uncertainty, and the one that a training predicts anyway."""
         count = self._scene.GetNumberOfNodesByClass(_VOLUME)
         volumes = [self._scene.GetNthNodeByClass(n, _VOLUME) for n in range(count)]
-        left_out = (self._loop.volume, self._loop.overlay.uncertainty)
+        trained_on = None if self._loop.settings.apply_model else self._loop.volume
+        left_out = (trained_on, self._loop.overlay.uncertainty)
         return [node for node in volumes if node not in left_out and not node.IsA(_LABEL_MAP)]
 
     def availability(self, action: str = "start") -> Availability:
@@ -104,7 +105,7 @@ class ApplyJob(BackgroundJob):
         """
         self._require(self.availability())
         if not volumes:
-            raise InputError("Choose at least one volume.")
+            raise InputError("Choose at least one volume that the model has not learned from.")
         self._start()
         self._work(Plan([VolumeTarget(node.GetName(), node) for node in volumes], []))
 

@@ -99,7 +99,10 @@ def test_each_volume_gets_a_segmentation_named_after_it(driver, patient, add_vol
     patient.open_in(driver)
     hearts = [add_volume(image_of(truth_of()), GEOMETRY, f"Herz größer {n}") for n in (1, 2)]
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
-    assert loop.apply.candidates() == hearts
+    assert loop.apply.candidates() == [patient.volume, *hearts]
+    saved, loop.settings.apply_model = loop.settings.apply_model, ""
+    assert loop.apply.candidates() == hearts, "a training has predicted its own volume"
+    loop.settings.apply_model = saved
     fractions = []
     driver.do("apply.start", hearts)
     assert "applied" in driver.loop.availability("train").reasons[0]
