@@ -183,6 +183,13 @@ class UserAnnotation:
         """Why the nodes cannot be read, as a sentence; empty where they can, and while one is missing."""
         return self._look().problem
 
+    @property
+    def lacks_background(self) -> bool:
+        """Whether the segment that stands for background is gone: what is drawn would mean something else."""
+        background = self.settings.background_segment_id
+        node = self.segmentation
+        return bool(background) and node is not None and node.GetSegmentation().GetSegment(background) is None
+
     def used_slices(self, axis: int | None = None) -> list[int]:
         """The slices that a training would learn from; see :meth:`slices`."""
         return [entry.index for entry in self.slices(axis) if not entry.excluded]

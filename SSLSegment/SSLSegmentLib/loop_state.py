@@ -81,6 +81,8 @@ def _for_train(loop: LoopResults) -> list[str]:
         reasons.append("Draw at least one structure on one slice.")
     if user.problem:
         reasons.append(user.problem)
+    if user.lacks_background:
+        reasons.append("The background segment is not there any more: choose another one, or none.")
     _, reason = loop.settings.is_valid()
     reason = reason or problem_of(loop.settings.weights)
     return [*reasons, reason] if reason else reasons
