@@ -40,18 +40,30 @@ class LoopResults(LoopNodes):
         if reasons:
             raise InputError(" ".join(reasons))
 
+    @property
+    def result_axis(self) -> int:
+        """Array axis of the prediction and its suggestions, whatever was chosen since; :attr:`axis` without one."""
+        return self.result.axis if self.result is not None else self.axis
+
     def suggest_next(self) -> Suggestion | None:
         """The slice that it would help most to annotate; those annotated meanwhile are left out."""
-        annotated = set(self.user.used_slices())
+        annotated = set(self.user.used_slices(self.result_axis))
         return next((entry for entry in self.suggestions if entry.index not in annotated), None)
 
-    def jump_to(self, index: int) -> None:
+    def jump_to(self, index: int, axis: int | None = None) -> int:
         """Move all slice views that show such slices to one of the volume; nothing else in them changes.
+
+        Args:
+            index: of the slice.
+            axis: along which array axis, if not along :attr:`axis`.
+
+        Returns:
+            How many views show it now.
 
         Raises:
             InputError: there is no volume, or no such slice.
         """
-        jump_to_slice(self._scene, self.user.volume, self.axis, index)
+        return jump_to_slice(self._scene, self.user.volume, self.axis if axis is None else axis, index)
 
     def segment_volumes(self) -> list[SegmentVolume]:
         """How large each predicted segment is, in the order of the segments; empty where there is no prediction."""

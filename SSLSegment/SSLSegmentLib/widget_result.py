@@ -60,10 +60,9 @@ class ResultSection:
     def accept_slice(self, *_arguments: Any) -> None:
         """Take the slice over that the user is looking at."""
         loop = self._context.loop
-        axis = loop.result.axis if loop.result is not None else loop.axis
-        index = slice_in_view(slicer.mrmlScene, loop.volume, axis)
+        index = slice_in_view(slicer.mrmlScene, loop.volume, loop.result_axis)
         if index is None:
-            self._tell("No slice view shows the volume along the slice axis: show one.")
+            self._tell(wording.NO_VIEW)
         else:
             self._do(lambda: loop.accept_slice(index), f"{wording.slice_title(index)} was accepted.")
 

@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from sslseg.errors import InputError
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import axis_choices
 from SSLSegmentLib.loop_job import Suggestion
@@ -22,6 +23,7 @@ class SlicesSection:
         self._ui = ui = context.ui
         self._rows: list[wording.SliceRow] = []
         self._suggested: Suggestion | None = None
+        self._reason = ""
         self._table = TextTable(ui.slicesTable)
         self._axis = ValueBox(ui.axisComboBox, self._choose_axis)
         ui.slicesTable.connect("cellClicked(int,int)", self._jump)
@@ -42,16 +44,17 @@ class SlicesSection:
         ui.suggestButton.setToolTip(_(wording.tooltip(loop, "suggest_next")))
         self._update_remove_button()
         if self._suggested is not None and self._suggested not in loop.suggestions:
-            self._suggested = None  # it belongs to an earlier training
-            say(ui.suggestionLabel, "")
+            self._suggested, self._reason = None, ""  # it belongs to an earlier training
+            self._tell("")
 
     def suggest(self, *_arguments: Any) -> None:
         """Go to the slice that would teach the model most, and say why."""
         loop = self._context.loop
         self._suggested = suggestion = loop.suggest_next()
-        say(self._ui.suggestionLabel, wording.suggestion_text(loop, suggestion))
+        self._reason = wording.suggestion_text(loop, suggestion)
+        self._tell("")
         if suggestion is not None:
-            self._show(suggestion.index)
+            self._show(suggestion.index, loop.result_axis)
 
     def _current(self) -> wording.SliceRow | None:
         row = self._ui.slicesTable.currentRow()
@@ -69,14 +72,18 @@ class SlicesSection:
         if row < len(self._rows):
             self._show(self._rows[row].index)
 
-    def _show(self, index: int) -> None:
-        attempt(lambda: self._context.loop.jump_to(index), self._tell)
+    def _show(self, index: int, axis: int | None = None) -> None:
+        def jump() -> None:
+            if not self._context.loop.jump_to(index, axis):
+                raise InputError(wording.NO_VIEW)
+
+        attempt(jump, self._tell)
 
     def _mark_empty(self, *_arguments: Any) -> None:
         loop = self._context.loop
         index = slice_in_view(slicer.mrmlScene, loop.volume, loop.axis)
         if index is None:
-            self._tell("No slice view shows the volume along the slice axis: show one.")
+            self._tell(wording.NO_VIEW)
         else:
             attempt(lambda: loop.mark_empty(index), self._tell)
 
@@ -88,5 +95,5 @@ class SlicesSection:
             attempt(lambda: (loop.unmark if marked else loop.exclude)(row.index), self._tell)
 
     def _tell(self, sentence: str) -> None:
-        if sentence:
-            say(self._ui.suggestionLabel, sentence)
+        """Say why something could not be done, below why the suggested slice was suggested."""
+        say(self._ui.suggestionLabel, "\n".join(filter(None, [self._reason, sentence])))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EMPTY = "empty"
 EXCLUDED = "excluded"
 
+NO_VIEW = "No slice view lies along the slices of the volume: rotate one to the volume plane, in the view's controls."
+
 DESCRIPTIONS = {
     "train": "Learn from all annotated slices, then predict the whole volume.",
     "stop": "Stop, and keep the best model so far. Press again to give up its prediction as well.",
@@ -131,8 +133,7 @@ def suggestion_text(loop: AnnotationLoop, suggestion: Suggestion | None) -> str:
     """Why a slice is suggested, in one sentence; or that none is."""
     if suggestion is None:
         return " ".join(loop.availability("suggest_next").reasons) or "No slice is suggested."
-    axis = loop.result.axis if loop.result is not None else loop.axis
-    (where,) = slice_offsets(loop.volume, axis, [suggestion.index])
+    (where,) = slice_offsets(loop.volume, loop.result_axis, [suggestion.index])
     return f"{slice_title(suggestion.index)} ({where}) would help most: {suggestion.reason}."
 
 
