@@ -88,7 +88,7 @@ class AnnotationLoop(LoopResults):
         self._on_changed = on_changed or (lambda: None)
         self._settings = settings or LoopSettings()
         self.worker = WorkerSession(worker_factory, self._on_worker_lost)
-        self.user = UserAnnotation(scene, self.settings, self._changed, self._on_removed, self.worker.submit)
+        self.user = UserAnnotation(scene, self.settings, self._on_user_changed, self._on_removed, self.worker.submit)
         self.acceptance = Acceptance(self.user, self.worker.submit, history)
         self._job: TrainingJob | None = None
         self._jobs = 0
@@ -223,6 +223,10 @@ class AnnotationLoop(LoopResults):
 
     def _tell(self, error: SSLSegError) -> None:
         self.messages.append(str(error))
+        self._changed()
+
+    def _on_user_changed(self) -> None:
+        self.acceptance.follow()
         self._changed()
 
     def _on_removed(self, what: str) -> None:

@@ -46,6 +46,7 @@ class Acceptance:
         self.abandon()
         self._steps: list[_Step] = []
         self._state: tuple[Any, ...] = ()
+        self._accepted = Drawing()
         self._history = self._shared
         if self._shared is None and self._user.segmentation is not None:
             self._history = LayerHistory(self._user.segmentation)
@@ -98,7 +99,7 @@ class Acceptance:
             if accepting.outdated:
                 failed(InputError("The segmentation was changed while the prediction was accepted: accept it again."))
                 return
-            step = _Step(user.marks, user.drawing)
+            step, self._accepted = _Step(user.marks, user.drawing), drawing
             marks = user.marks_along(result.axis).with_annotated(slices, drawing.slices[result.axis], result.axis)
             user.replace(lambda: self._write(accepting, step), drawing, marks)
             then(accepting.left_out)
@@ -114,7 +115,24 @@ class Acceptance:
     def undo(self) -> None:
         """Take the last accepting back: voxels and marks."""
         marks, drawing = self._steps.pop()
+        self._accepted = drawing
         self._user.replace(self._restore, drawing, marks)
+
+    def follow(self) -> None:
+        """An editor's own undo brings voxels back and knows of no marks: take those of the acceptance back as well.
+
+        To be called after the drawing has changed.
+        """
+        if self._shared is None or not self._steps or not self._user.up_to_date:
+            return
+        slices = self._user.drawing.slices
+        if slices == self._accepted.slices:
+            return
+        undone = [index for index, step in enumerate(self._steps) if step.drawing.slices == slices]
+        if undone:
+            step = self._steps[undone[-1]]
+            self._steps, self._accepted = self._steps[: undone[-1]], step.drawing
+            self._user.marks = step.marks
 
     def unmet(self) -> list[str]:
         """Why nothing can be undone; empty where it can."""
