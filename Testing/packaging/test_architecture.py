@@ -138,7 +138,7 @@ def normalised(name):
 
 def test_every_import_is_declared():
     """What the code imports is asked for by the package or one of its extras, not there by luck."""
-    own = {path.stem for path in PYTHON_FILES} | {"sslseg", "SSLSegmentLib"}
+    own = {path.stem for path in PYTHON_FILES} | {"sslseg", "SSLSegmentLib", "sslseg_peers"}
     known = set(sys.stdlib_module_names) | own | {"qt", "ctk"}  # the last two come with the Slicer desktop
     used = set().union(*(top(imports(path)) for path in PYTHON_FILES)) - known
     installed = {"PySide6": ["pyside6-essentials"], **packages_distributions()}  # not in everybody's environment
