@@ -6,6 +6,7 @@ anything by itself. All methods are called on the main thread, and none of them 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from SSLSegmentLib.loop_results import LoopResults
 from SSLSegmentLib.loop_session import WorkerFactory, WorkerSession
 from SSLSegmentLib.loop_state import State
 from SSLSegmentLib.pretraining_job import PretrainingJob
-from SSLSegmentLib.result import Result
+from SSLSegmentLib.result import Outputs, Result
 from SSLSegmentLib.settings import LoopSettings
 from SSLSegmentLib.user_store import MemoryStore, UserStore
 from SSLSegmentLib.worker_process import WorkerProcess
@@ -32,6 +33,9 @@ from SSLSegmentLib.worker_process import WorkerProcess
 
 class AnnotationLoop(LoopResults):
     """The states of the work, what may be done in each, and what was found.
+
+    A training shows a first overlay within seconds, before anything is learned: the labels of the annotated slices,
+    carried to all others. The prediction of the trained network takes its place.
 
     The owner calls :meth:`poll` about 20 times a second and redraws itself in ``on_changed``. A training is stopped
     in steps: the first :meth:`stop` keeps the best model so far, predicts with it and ends as ``CANCELLED`` with the
@@ -117,6 +121,7 @@ class AnnotationLoop(LoopResults):
             self._jobs,
             with_surfaces=lambda: self.settings.show_in_3d,
             on_progress=self._on_progress,
+            on_first=self._show_first,
             on_end=self._on_end,
         )
         self.hardware.give_way()
@@ -210,8 +215,18 @@ class AnnotationLoop(LoopResults):
         self.messages += [message for message in outcome.messages if message not in self.messages]
         self.model_path = outcome.model or self.model_path
         if outcome.outputs is not None:
-            self.overlay.show(self.volume, outcome.outputs, self.segmentation.GetName())
-            self.result, self.suggestions = outcome.outputs.result, outcome.suggestions
+            self._show(outcome.outputs)
+            self.suggestions = outcome.suggestions
+
+    def _show_first(self, outputs: Outputs) -> None:
+        """Show the labels that were carried to all slices; the prediction takes their place."""
+        with contextlib.suppress(SSLSegError):  # the end of the training says why
+            self._show(outputs)
+
+    def _show(self, outputs: Outputs) -> None:
+        self.overlay.show(self.volume, outputs, self.segmentation.GetName())
+        self.result, self.suggestions = outputs.result, []
+        self._changed()
 
     def _on_worker_lost(self, error: SSLSegError) -> None:
         if self._job is not None:

@@ -89,6 +89,7 @@ class TrainingJob:
         number: makes its file names unique within the session.
         with_surfaces: whether 3-D views will show the prediction.
         on_progress: called with each report.
+        on_first: called with the labels that were carried to all slices, while the training goes on; not always.
         on_end: called once with the :class:`Outcome` or the error; never after :meth:`abandon`.
     """
 
@@ -100,6 +101,7 @@ class TrainingJob:
         *,
         with_surfaces: Callable[[], bool],
         on_progress: Callable[[Progress], None],
+        on_first: Callable[[Outputs], None],
         on_end: Callable[[Outcome | SSLSegError], None],
     ) -> None:
         self._session = session
@@ -108,10 +110,12 @@ class TrainingJob:
         self._with_surfaces = with_surfaces
         self._folder = session.folder / f"job-{number}"
         self._on_progress = on_progress
+        self._on_first = on_first
         self._on_end = on_end
         self._outcome = Outcome()
         self._needs_volume = session.holds != self._inputs.volume_id
         self._complete = False
+        self._first: int | None = None
         self._request: int | None = None
         self._cancelled: int | None = None
         self._finished = False
@@ -138,7 +142,7 @@ class TrainingJob:
             return False
         else:
             self._cancelled = self._request
-            self._session.cancel(self._request)
+            self._cancel()
         return True
 
     def fail(self, error: SSLSegError) -> None:
@@ -148,8 +152,12 @@ class TrainingJob:
     def abandon(self) -> None:
         """Stop, and forget whatever still arrives."""
         self._finished = True
-        if self._request is not None:
-            self._session.cancel(self._request)
+        self._cancel()
+
+    def _cancel(self) -> None:
+        for request in (self._first, self._request):
+            if request is not None:
+                self._session.cancel(request)
 
     def _end(self, result: Outcome | SSLSegError) -> None:
         if not self._finished:
@@ -178,10 +186,27 @@ class TrainingJob:
             load = {"do": "load", "volume": VOLUME_KEY, "array": self._path("volume.npy"), "name": inputs.name}
             self._session.request({**load, "geometry": asdict(inputs.geometry)}, self._loaded)
             self._session.holds = inputs.volume_id
+        settings = inputs.settings.as_dict()
+        files = {"output": self._path("first.npy"), "uncertainty": self._path("first_uncertainty.npy")}
+        first = {"do": "propagate", "settings": settings, **files, **self._annotated()}
+        self._first = self._ask(first, self._carried, lambda _: None)  # the training will say the same
         case = {"volume": VOLUME_KEY, "labels": self._path("labels.npy"), "axis": inputs.axis}
-        request = {"do": "finetune", "cases": [case], "settings": inputs.settings.as_dict()}
+        request = {"do": "finetune", "cases": [case], "settings": settings}
         model = self._path("model.safetensors")
         self._request = self._ask({**request, "segments": self._segments(), "model": model}, self._trained)
+
+    def _carried(self, reply: dict[str, Any]) -> None:
+        """Show what is known at once; the training goes on meanwhile."""
+        self._first = None
+        if reply["stopped"] != "request":
+            with_surfaces = self._with_surfaces()
+            self._session.submit(
+                lambda: self._read("first", "first_uncertainty", with_surfaces), self._first_arrived, lambda _: None
+            )
+
+    def _first_arrived(self, found: Outputs) -> None:
+        if not self._finished and self._outcome.outputs is None:
+            self._on_first(found)
 
     def _look_again(self) -> None:
         try:
@@ -233,11 +258,16 @@ class TrainingJob:
         self._session.submit(lambda: self._read_outputs(with_surfaces), self._arrived, self.fail)
 
     def _read_outputs(self, with_surfaces: bool) -> Outputs:
-        labels, inputs = np.load(self._folder / "output.npy"), self._inputs
-        uncertainty = np.load(self._folder / "uncertainty.npy", mmap_mode="r")  # four times as large as what is kept
-        found = outputs(labels, uncertainty, inputs.geometry, inputs.segments, inputs.axis, with_surfaces)
-        del uncertainty  # Windows removes no file that is in use
+        found = self._read("output", "uncertainty", with_surfaces)
         _remove_all_but(self._session.folder, self._outcome.model)
+        return found
+
+    def _read(self, labels: str, uncertainty: str, with_surfaces: bool) -> Outputs:
+        inputs = self._inputs
+        classes = np.load(self._folder / f"{labels}.npy")
+        unsure = np.load(self._folder / f"{uncertainty}.npy", mmap_mode="r")  # four times as large as what is kept
+        found = outputs(classes, unsure, inputs.geometry, inputs.segments, inputs.axis, with_surfaces)
+        del unsure  # Windows removes no file that is in use
         return found
 
     def _arrived(self, found: Outputs) -> None:

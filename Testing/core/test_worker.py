@@ -45,6 +45,21 @@ def exchanged(tmp_path_factory, parent):
     return folder
 
 
+def test_labels_are_carried_before_anything_is_learned(parent, exchanged):
+    wanted = {name: value for name, value in prediction(exchanged).items() if name != "model"}
+    answer = parent.ask("propagate", **wanted, settings=training(exchanged)["settings"])
+    assert answer["event"] == "result", answer
+    assert (answer["stopped"], answer["device"]) == ("schedule", "cpu")
+    output, uncertainty = np.load(answer["output"]), np.load(answer["uncertainty"])
+    _, truth = images()
+    np.testing.assert_array_equal(output[list(ANNOTATED)], truth[list(ANNOTATED)])
+    hidden = [k for k in range(SHAPE[0]) if k not in ANNOTATED]
+    for label in (1, 2):
+        a, b = output[hidden] == label, truth[hidden] == label
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.8
+    assert not uncertainty[list(ANNOTATED)].any()
+
+
 def test_from_slices_to_a_volume(parent, exchanged):
     number = parent.send("finetune", **training(exchanged, time_limit_s=4.0))
     reports = []

@@ -117,6 +117,41 @@ def test_the_second_training_sees_the_new_annotation_and_updates_the_overlay(dri
     assert not list(loop.worker.folder.rglob("*.npy")), "so are the arrays"
 
 
+def test_a_first_overlay_is_shown_while_the_network_still_learns(driver, patient):
+    loop = driver.loop
+    patient.open_in(driver)
+    driver.begin_training()
+    driver.poll_until(lambda: loop.result is not None)
+    assert loop.state is State.TRAINING
+    first, overlay = loop.result, loop.overlay.prediction
+    for label in (1, 2):
+        assert dice(first.labels[list(HIDDEN)] == label, patient.truth[list(HIDDEN)] == label) > 0.8
+    np.testing.assert_array_equal(mrml.class_array(overlay, patient.volume), first.labels)
+    assert not loop.availability("accept_all").allowed, "the training goes on"
+    assert patient.is_untouched()
+    driver.do("stop")
+    driver.poll_until(lambda: not loop.state.busy)
+    assert loop.result is not first
+    assert loop.overlay.prediction is overlay
+    assert loop.suggestions
+
+
+def test_the_first_overlay_can_be_used_where_the_prediction_was_given_up(driver, patient):
+    loop = driver.loop
+    patient.open_in(driver)
+    driver.begin_training()
+    driver.poll_until(lambda: loop.result is not None)
+    first = loop.result
+    driver.do("stop")
+    driver.do("stop")
+    driver.poll_until(lambda: not loop.state.busy)
+    assert loop.state is State.CANCELLED
+    assert loop.result is first
+    driver.do("accept_all")
+    driver.poll_until(lambda: not loop.accepting)
+    np.testing.assert_array_equal(mrml.class_array(patient.segmentation, patient.volume), first.labels)
+
+
 def test_changed_voxels_are_sent_again(driver, patient):
     loop = driver.loop
     patient.open_in(driver)

@@ -174,7 +174,7 @@ def test_a_stop_during_the_prediction_gives_it_up_and_keeps_the_model(new_driver
     patient.open_in(driver)
     driver.do("train")
     driver.poll_until(lambda: driver.loop.worker.folder.joinpath("job-1", "model.safetensors").is_file())
-    driver.poll_until(lambda: driver.loop._job._request == 3)
+    driver.poll_until(lambda: driver.loop._job._request == 4)
     driver.do("stop")
     driver.poll_until(lambda: not driver.loop.state.busy)
     assert driver.loop.state is State.CANCELLED

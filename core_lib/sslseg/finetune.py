@@ -9,7 +9,6 @@ weights, which is usable at any moment.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +21,13 @@ from sslseg.annotation import Annotation
 from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork, UNet
 from sslseg.device import MemoryGuard, resolve_device, seeded
 from sslseg.errors import InputError
-from sslseg.model import Model, load_backbone, model_header
+from sslseg.model import Model, model_header
 from sslseg.preparation import Preparation
 from sslseg.presets import PRESETS, Preset
+from sslseg.pretrained import starting_weights
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
 from sslseg.sampling import Case, PatchSampler, check_fits, prepare
-from sslseg.settings import LINEAR, NO_WEIGHTS, Settings
-from sslseg.shipped import resolve_weights
+from sslseg.settings import Settings
 from sslseg.trainer import Trainer
 
 __all__ = ["Case", "FinetuneResult", "finetune"]
@@ -99,7 +98,7 @@ def finetune(  # noqa: PLR0913 - a job is a function of plain arguments
 
     with seeded(settings.seed) as generator:
         preset = preset or PRESETS[settings.preset]
-        pretrained, origin = _pretrained(settings)
+        pretrained, origin = starting_weights(settings)
         network, header = _network(cases, preset, pretrained, origin)
         # Nothing is computed in batches here, so that a lack of memory leads to the CPU at once.
         guard = MemoryGuard(device, 1, messages.append)
@@ -133,26 +132,6 @@ def finetune(  # noqa: PLR0913 - a job is a function of plain arguments
         messages=messages + trainer.messages,
         history=trainer.history,
     )
-
-
-def _pretrained(settings: Settings) -> tuple[UNet | None, dict[str, Any]]:
-    """The pretrained backbone with its header; None and what the header of a model says of random weights."""
-    path = resolve_weights(settings.weights)
-    if path is None:
-        if settings.mode == LINEAR:
-            raise InputError("A linear probe of random weights learns nothing useful: choose pretrained weights.")
-        return None, {"method": NO_WEIGHTS, "spacing_mm": None, "licence": "of the user"}
-    return _read_backbone(str(path.absolute()), path.stat().st_mtime_ns if path.is_file() else 0)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_backbone(path: str, _changed: int) -> tuple[UNet, dict[str, Any]]:
-    """The backbone of a file, the same object each time, so that features are known to be the same ones.
-
-    Nobody may change it: a training starts from a copy.
-    """
-    backbone, header = load_backbone(path)
-    return backbone.eval().requires_grad_(False), header
 
 
 def _network(

@@ -174,10 +174,14 @@ class _Source:
             )
             trust = (_LEAST_TRUST + (1 - _LEAST_TRUST) * weight) * (weight > 0)  # none where no label arrived
             probabilities = torch.lerp(probabilities, carried, trust)
-        probabilities = self.stack.grid.to_native(probabilities)
-        classes = probabilities.argmax(1).to(torch.uint8)
-        entropy = torch.special.entr(probabilities).sum(1) / math.log(probabilities.shape[1])
-        return classes.cpu().numpy(), entropy.clamp(0, 1).cpu().numpy()
+        return decide(self.stack.grid.to_native(probabilities))
+
+
+def decide(probabilities: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Class (uint8) and uncertainty (float32, 0 to 1) of each pixel, from probabilities (n, classes, rows, columns)."""
+    classes = probabilities.argmax(1).to(torch.uint8)
+    entropy = torch.special.entr(probabilities).sum(1) / math.log(probabilities.shape[1])
+    return classes.cpu().numpy(), entropy.clamp(0, 1).cpu().numpy()
 
 
 def _check(model: Model, volume: Volume, annotation: Annotation | None) -> None:

@@ -7,6 +7,10 @@ load       ``volume`` (a key of the parent's choice) and either ``image`` (file 
            (file) with ``geometry`` (:class:`sslseg.geometry.Geometry` as a dict) and an optional ``name``.
            Result: ``shape`` [K, J, I], ``seconds``. The volume stays in memory until the worker ends or the key
            is loaded again.
+propagate  ``volume`` key, ``labels`` file, ``axis``, ``segments``, ``settings``, ``output`` and ``uncertainty``
+           (files to write, as those of predict): the labels carried to all slices, without a training; what it
+           computes serves a finetune after it. Result: ``output``, ``uncertainty``, ``stopped`` "schedule" |
+           "request" (then no file is written), ``seconds``, ``device``.
 finetune   ``cases`` [{``volume`` key, ``labels`` file, ``axis`` 0|1|2}], ``segments`` [{name, color, label_value,
            segment_id, terminology}], ``settings`` (:class:`sslseg.settings.Settings` as a dict), ``model`` (file to
            write). Result: ``model``, ``stopped`` "schedule" | "time limit" | "request", ``steps``, ``seconds``,
@@ -50,7 +54,9 @@ import math
 from typing import Any
 
 READY_ID = 0
-REQUESTS = ("load", "finetune", "predict", "suggest", "find", "measure", "pretrain", "cancel", "shutdown")
+REQUESTS = (
+    "load", "propagate", "finetune", "predict", "suggest", "find", "measure", "pretrain", "cancel", "shutdown",
+)  # fmt: skip
 EVENTS = ("progress", "result", "error", "log")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sslseg.annotation import Annotation, Segment
+from sslseg.carry import carry_labels
 from sslseg.device import describe_devices
 from sslseg.errors import InputError
 from sslseg.files import atomic_path
@@ -48,6 +49,7 @@ class Jobs:
         """The function for each request that is a job."""
         return {
             "load": self._load,
+            "propagate": self._propagate,
             "finetune": self._finetune,
             "predict": self._predict,
             "suggest": self._suggest,
@@ -68,13 +70,29 @@ class Jobs:
         self._volumes[request["volume"]] = volume
         return {"shape": list(volume.array.shape), "seconds": time.perf_counter() - begin}
 
+    def _propagate(self, job: Job) -> dict[str, Any]:
+        request = job.request
+        carried = carry_labels(
+            self._case(request, request["segments"]),
+            Settings(**request["settings"]),
+            preparation=self._preparation,
+            on_progress=job.on_progress,
+            should_stop=job.stop.is_set,
+        )
+        if carried.stopped != "request":
+            _write_array(carried.labels, request["output"])
+            _write_array(carried.uncertainty, request["uncertainty"])
+        return {
+            "output": request["output"],
+            "uncertainty": request["uncertainty"],
+            "stopped": carried.stopped,
+            "seconds": carried.seconds,
+            "device": carried.device,
+        }
+
     def _finetune(self, job: Job) -> dict[str, Any]:
         request = job.request
-        cases = []
-        for case in request["cases"]:
-            volume = self._volume(case["volume"])
-            annotation = _annotation(case["labels"], volume.geometry, request["segments"])
-            cases.append(Case(volume, annotation, case["axis"]))
+        cases = [self._case(case, request["segments"]) for case in request["cases"]]
         result = finetune(
             cases,
             Settings(**request["settings"]),
@@ -136,6 +154,10 @@ class Jobs:
             n=request.get("n"),
         )
         return {"suggestions": [{"index": s.index, "score": float(s.score), "reason": s.reason} for s in suggestions]}
+
+    def _case(self, fields: dict[str, Any], segments: list[dict[str, Any]]) -> Case:
+        volume = self._volume(fields["volume"])
+        return Case(volume, _annotation(fields["labels"], volume.geometry, segments), fields["axis"])
 
     def _volume(self, key: str) -> Volume:
         if key not in self._volumes:
