@@ -75,11 +75,18 @@ class Hardware(BackgroundJob):
             return unmet()[0] if unmet() else _NOT_YET[self._loop.worker.alive]
         device = self._device()
         if device is None:
-            return f"Device '{self._loop.settings.device}' is not there: choose another one."
+            return self.problem
         if device["name"] != "cpu":
             return device["description"]
         name = "CPU only" if len(devices) == 1 else "CPU"
         return f"{name}: {self._expectation()}"
+
+    @property
+    def problem(self) -> str:
+        """Why the chosen device cannot be used, as a sentence; empty where it can, and while that is not known."""
+        if not self._loop.worker.devices or self._device() is not None:
+            return ""
+        return f"Device '{self._loop.settings.device}' is not there: choose another one."
 
     def availability(self, action: str = "start") -> Availability:
         """What is missing for "start" or "cancel"."""

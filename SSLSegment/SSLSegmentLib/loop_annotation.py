@@ -114,9 +114,10 @@ class UserAnnotation:
         self._on_changed()
 
     def set_segmentation(self, node: Any) -> None:
-        """Read annotations from another segmentation. The marks of the former one are forgotten."""
+        """Read annotations from another segmentation. Marks and background of the former one are forgotten."""
         if self.segmentation is not None:
             self._forget_marks()
+            self.settings.background_segment_id = ""  # ids like "Segment_2" are found in every segmentation
             for tag in self._node_tags:
                 self.segmentation.RemoveObserver(tag)
         self.segmentation = node

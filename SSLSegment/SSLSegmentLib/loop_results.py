@@ -11,6 +11,7 @@ from sslseg.errors import InputError, SSLSegError
 from sslseg.files import atomic_path
 from SSLSegmentLib import export
 from SSLSegmentLib.apply_job import ApplyJob
+from SSLSegmentLib.hardware import Hardware
 from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_nodes import LoopNodes
 from SSLSegmentLib.loop_overlay import Overlay
@@ -30,6 +31,7 @@ class LoopResults(LoopNodes):
     model_path: Path | None
     overlay: Overlay
     apply: ApplyJob
+    hardware: Hardware
 
     def availability(self, action: str) -> Availability:
         """Whether one of :data:`SSLSegmentLib.loop_state.ACTIONS` is possible now, and all that is missing for it."""

@@ -83,6 +83,8 @@ def _for_train(loop: LoopResults) -> list[str]:
         reasons.append(user.problem)
     if user.lacks_background:
         reasons.append("The background segment is not there any more: choose another one, or none.")
+    if loop.hardware.problem:
+        reasons.append(loop.hardware.problem)
     _, reason = loop.settings.is_valid()
     reason = reason or problem_of(loop.settings.weights)
     return [*reasons, reason] if reason else reasons

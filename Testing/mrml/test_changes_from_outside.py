@@ -107,3 +107,21 @@ def test_curves_go_on_where_the_user_has_removed_the_chart(scene, loop):
     assert loop.overlay.chart_node is None
     loop.overlay.add_to_curves(Progress("training", 2, 10, loss=0.8))
     assert scene.IsNodePresent(loop.overlay.chart_node)
+
+
+def test_a_background_belongs_to_its_segmentation(loop, patient, add_segmentation):
+    loop.settings.background_segment_id = "segment2"
+    other = add_segmentation(
+        patient.volume, {name: patient.truth == c for c, name in ((1, "segment1"), (2, "segment2"))}
+    )
+    loop.set_segmentation(other)
+    assert loop.settings.background_segment_id == "", "another segment of that id is not known to be background"
+
+
+def test_no_training_on_a_device_that_is_known_not_to_be_there(loop):
+    loop.settings.device = "cuda:7"
+    assert loop.availability("train").allowed, "nobody has looked for devices yet"
+    loop.worker.ready = {"devices": [{"name": "cpu", "description": "CPU"}]}
+    assert loop.availability("train").reasons == ("Device 'cuda:7' is not there: choose another one.",)
+    loop.settings.device = "auto"
+    assert loop.availability("train").allowed
