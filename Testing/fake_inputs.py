@@ -37,10 +37,6 @@ class QSpinBox(Ranged):
         return f"{self.prefix}{self.value}{self.suffix}"
 
 
-class QSlider(Ranged):
-    pass
-
-
 class Decimal(Number):
     _initial: ClassVar = {"maximum": 99.99, "decimals": 2, "singleStep": 1.0}
     _signature = "valueChanged(double)"
@@ -50,10 +46,6 @@ class Decimal(Number):
 
 
 class QDoubleSpinBox(Decimal, Ranged):
-    pass
-
-
-class ctkDoubleSpinBox(Decimal):
     pass
 
 
@@ -130,14 +122,6 @@ class QComboBox(QWidget):
         self._emit("currentTextChanged(QString)", self.itemText(value))
 
 
-class ctkCheckableComboBox(QComboBox):
-    """A check state for each item."""
-
-
-class ctkComboBox(QComboBox):
-    pass
-
-
 class QLineEdit(TextFirst):
     def _after_text(self, value: str) -> None:
         self._emit("textChanged(QString)", value)
@@ -165,18 +149,9 @@ class QPlainTextEdit(QWidget):
         """Nothing is drawn."""
 
 
-class QTextEdit(QPlainTextEdit):
-    _initial: ClassVar = {"acceptRichText": True}
-
-
 class ctkPathLineEdit(QWidget):
     def _after_currentPath(self, value: str) -> None:
         self._emit("currentPathChanged(QString)", value)
 
     def addCurrentPathToHistory(self) -> None:
         """Kept in the user's settings by CTK."""
-
-
-class ctkDirectoryButton(QWidget):
-    def _after_directory(self, value: str) -> None:
-        self._emit("directoryChanged(QString)", value)

@@ -263,39 +263,18 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
 
 
-class qMRMLPlotView(QWidget):
+class qMRMLPlotWidget(qMRMLWidget):
     def __init__(self, parent: object = None) -> None:
         super().__init__(parent)
         self._plot_view = None
 
     def setMRMLPlotViewNode(self, node: object) -> None:
-        self._plot_view = node
-
-    def fitToContent(self) -> None:
-        """Nothing is drawn."""
-
-
-class qMRMLPlotWidget(qMRMLWidget):
-    def __init__(self, parent: object = None) -> None:
-        super().__init__(parent)
-        self.__dict__.update(_plot_view=None, _view=qMRMLPlotView(self), _controller=QWidget(self))
-
-    def setMRMLPlotViewNode(self, node: object) -> None:
         if node is not None and self._scene is None:
             raise AssertionError(f"{self.objectName} has no scene: Slicer would show no plot")
         self._plot_view = node
-        self._view.setMRMLPlotViewNode(node)
 
     def mrmlPlotViewNode(self):
         return self._plot_view
-
-    def plotView(self) -> qMRMLPlotView:
-        return self._view
-
-    def plotController(self) -> QWidget:
-        return self._controller
-
-    controllerWidget = plotController
 
 
 class qMRMLSliceWidget(qMRMLWidget):

@@ -44,19 +44,6 @@ def entries(combo: QObject) -> list[str]:
     return [combo.itemText(index) for index in range(combo.count)]
 
 
-def choose_data(combo: QObject, data: object) -> None:
-    """Pick an entry of a combo box by its data."""
-    assert combo.findData(data) >= 0, f"{combo.objectName} has no {data!r}"
-    choose(combo, combo.itemText(combo.findData(data)))
-
-
-def choose_node(combo: QObject, node: object) -> None:
-    """Pick a node."""
-    _require_usable(combo)
-    assert node is None or node in combo._offered, f"{combo.objectName} does not offer {node.GetName()}"
-    LOOP.stopwatch.run(f"choose {combo.objectName}", combo.setCurrentNode, node)
-
-
 def enter(widget: QObject, value: object) -> None:
     """Type or turn a value into an input."""
     _require_usable(widget)

@@ -88,17 +88,6 @@ class QTableWidgetItem(Item):
         return self._owner._place(self)[1] if self._owner is not None else -1
 
 
-class QListWidgetItem(Item):
-    pass
-
-
-class QHeaderView(QWidget):
-    Interactive, Stretch, Fixed, ResizeToContents = 0, 1, 2, 3
-
-    def setSectionResizeMode(self, *_: int) -> None:
-        """Nothing is drawn."""
-
-
 class QTableWidget(QWidget):
     NoEditTriggers, NoSelection, SingleSelection, SelectRows = 0, 0, 1, 1
     AdjustToContents = 2
@@ -109,7 +98,6 @@ class QTableWidget(QWidget):
         self._headers: list[str] = []
         self._current = (-1, -1)
         self._selected_rows: set[int] = set()
-        self._header_views = (QHeaderView(self), QHeaderView(self))
 
     def _after_rowCount(self, count: int) -> None:
         self._cells = {place: item for place, item in self._cells.items() if place[0] < count}
@@ -132,12 +120,6 @@ class QTableWidget(QWidget):
 
     def setHorizontalHeaderLabels(self, labels: list[str]) -> None:
         self._headers = list(labels)
-
-    def horizontalHeader(self) -> QHeaderView:
-        return self._header_views[0]
-
-    def verticalHeader(self) -> QHeaderView:
-        return self._header_views[1]
 
     def currentRow(self) -> int:
         return self._current[0]
@@ -254,22 +236,6 @@ class QIcon(Opaque):
     pass
 
 
-class QColor(Opaque):
-    pass
-
-
-class QFont(Opaque):
-    pass
-
-
-class QSize(Opaque):
-    pass
-
-
-class QSizePolicy(Opaque):
-    Fixed, Minimum, Preferred, Expanding = 0, 1, 5, 7
-
-
 class QUrl(Value):
     def __init__(self, address: str = "") -> None:
         self._address = address
@@ -291,23 +257,6 @@ class QDesktopServices(Value):
     def openUrl(url: QUrl) -> bool:
         QDesktopServices._opened.append(url.toString())
         return True
-
-
-class QSignalBlocker(Value):
-    """Until ``unblock`` or the end of its life."""
-
-    def __init__(self, blocked: QObject) -> None:
-        self._blocked_object = blocked
-        self._before = blocked.blockSignals(True)
-
-    def unblock(self) -> None:
-        self._blocked_object.blockSignals(self._before)
-
-    def reblock(self) -> None:
-        self._blocked_object.blockSignals(True)
-
-    def __del__(self) -> None:
-        self.unblock()
 
 
 class Dialogs:

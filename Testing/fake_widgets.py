@@ -118,17 +118,6 @@ class QVBoxLayout(BoxLayout):
     pass
 
 
-class QHBoxLayout(BoxLayout):
-    pass
-
-
-class QFormLayout(Layout):
-    def addRow(self, *parts: object) -> None:
-        for part in parts:
-            if isinstance(part, QWidget):
-                self.addWidget(part)
-
-
 class TextFirst(QWidget):
     """Widgets that are made with their text: ``QLabel("text", parent)``."""
 
@@ -174,21 +163,6 @@ class QCheckBox(Button):
     def _after_checked(self, value: bool) -> None:
         super()._after_checked(value)
         self._emit("stateChanged(int)", 2 if value else 0)
-
-
-class QRadioButton(Button):
-    _initial: ClassVar = {"checkable": True, "autoExclusive": True}
-
-    def _after_checked(self, value: bool) -> None:
-        siblings = self._parent.children() if value and self._parent is not None else []
-        for other in siblings:
-            if isinstance(other, QRadioButton) and other is not self:
-                other.checked = False
-        super()._after_checked(value)
-
-    def click(self) -> None:
-        if self.enabled and not self.checked:
-            super().click()
 
 
 class ctkCollapsibleButton(Button):
@@ -253,16 +227,3 @@ class QShortcut(QObject):
     def __init__(self, key: Value, parent: QWidget) -> None:
         super().__init__(parent)
         self.key = key
-
-
-class QAction(QObject):
-    _initial: ClassVar = {"enabled": True, "visible": True}
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*[argument for argument in arguments if isinstance(argument, QObject)])
-        for text in [argument for argument in arguments if isinstance(argument, str)]:
-            self.text = text
-
-    def trigger(self) -> None:
-        if self.enabled:
-            self._emit("triggered(bool)", self.checked)

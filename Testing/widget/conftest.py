@@ -1,9 +1,9 @@
 """A desktop without Qt around the real scene, with a stopwatch around every handler."""
 
 import sys
-from collections import Counter, defaultdict
 
 import pytest
+from main_thread import Ledger
 from panel_driver import Heart, Panel, processes
 
 from fake_qt import LOOP
@@ -11,10 +11,7 @@ from fake_slicer_app import Desktop
 from processes import gone
 from SSLSegmentLib.hardware import Hardware
 
-BLOCKING_S = 0.1
-TOLERATED = 200  # one call in so many may be slow, because the whole machine stood still
-NOT_OURS = {"setup", "paint"}
-"""Loading files when the module is first opened, and Slicer's own painting."""
+LEDGER = Ledger()
 
 
 @pytest.fixture
@@ -29,25 +26,13 @@ def desktop(app, scene, monkeypatch):
     running = Desktop(app)
     yield running
     running.quit()
-    slow = slow_handlers(LOOP.stopwatch.seconds)
+    LEDGER.add(LOOP.stopwatch.seconds)
     running.close()
     scene.Clear(0)
     for fault in faults:
         raise fault[1]
     assert all(gone(process.pid) for process in processes() if process.pid not in before)
-    assert not slow
-
-
-CALLS: Counter[str] = Counter()
-SLOW: dict[str, list[float]] = defaultdict(list)
-
-
-def slow_handlers(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Every handler that has needed too long too often, in all tests so far."""
-    for label in set(seconds) - NOT_OURS:
-        CALLS[label] += len(seconds[label])
-        SLOW[label] += [round(value, 3) for value in seconds[label] if value > BLOCKING_S]
-    return {label: slow for label, slow in SLOW.items() if len(slow) > max(1, CALLS[label] // TOLERATED)}
+    assert not LEDGER.too_slow()
 
 
 @pytest.fixture

@@ -96,6 +96,12 @@ def test_nothing_is_offered_that_slicer_lacks():
     assert not {name: names for name, names in wrong.items() if names}
 
 
+def test_nothing_is_faked_in_vain():
+    """Every fake class is in the table, or shared by some that are."""
+    shared = {base.__name__ for classes in CLASSES.values() for made in classes.values() for base in made.__mro__}
+    assert set(BEHAVIOURS) - {"Qt"} <= shared
+
+
 def test_every_property_has_a_type():
     for name in ENTRIES:
         assert all(api(name).properties.values()), name
