@@ -14,8 +14,8 @@ from SSLSegmentLib.segments import segments_from_node
 pytestmark = pytest.mark.data
 
 
-def offset(scene, name):
-    return next(view for view in scene.GetNodesByClass("vtkMRMLSliceNode") if view.GetName() == name).GetSliceOffset()
+def view_of(scene, name):
+    return next(view for view in scene.GetNodesByClass("vtkMRMLSliceNode") if view.GetName() == name)
 
 
 def test_a_suggestion_moves_the_views_of_its_own_axis(panel, heart, scene):
@@ -28,11 +28,14 @@ def test_a_suggestion_moves_the_views_of_its_own_axis(panel, heart, scene):
     fake_user.choose(panel.ui.axisComboBox, fake_user.entries(panel.ui.axisComboBox)[3])
     panel.settle()
     assert loop.axis == 2
-    sagittal = offset(scene, "Yellow")
+    axial, sagittal = view_of(scene, "Red"), view_of(scene, "Yellow")
+    axial.SetOrientationToAxial()
+    sagittal.SetOrientationToSagittal()
+    sagittal.SetSliceOffset(3.0)
     panel.click("suggestButton")
-    assert offset(scene, "Yellow") == sagittal
+    assert sagittal.GetSliceOffset() == 3.0
     spacing = heart.volume.GetSpacing()[2]
-    assert offset(scene, "Red") == pytest.approx(heart.volume.GetOrigin()[2] + index * spacing)
+    assert axial.GetSliceOffset() == pytest.approx(heart.volume.GetOrigin()[2] + index * spacing)
 
 
 def test_the_panel_says_where_no_view_can_show_a_slice(panel, heart, scene):
