@@ -268,10 +268,10 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 @cli.command(context_settings=_PASS_ON, add_help_option=False)
 @_arguments
-def benchmark(arguments: tuple[str, ...]) -> None:
+def benchmark(arguments: tuple[str, ...]) -> int | None:
     """Measure accuracy with few annotations, beside other tools."""
     group = importlib.import_module("sslseg.cli_benchmark").benchmark
-    group.main(arguments, prog_name="sslseg benchmark", standalone_mode=False)
+    return group.main(arguments, prog_name="sslseg benchmark", standalone_mode=False)
 
 
 @cli.command(context_settings=_PASS_ON, add_help_option=False)

@@ -11,11 +11,14 @@ from sslseg.finetune import Case
 _INTERPOLATOR = itk.MorphologicalContourInterpolator
 """Named here because ITK loads its templates when they are first used, which takes seconds."""
 
+# Its threads corrupt the memory every now and then (2.1.2), so that the process ends in the middle or at its end.
+itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(1)
+
 
 def contours(case: Case) -> np.ndarray:
-    """ITK's morphological contour interpolation (Zukić et al., 2016), on which Slicer's Fill between slices rests.
+    """ITK's morphological contour interpolation (Zukić et al., 2016), as in Slicer's Fill between slices.
 
-    It fills between annotated slices and leaves empty what lies beyond the last one.
+    What does not lie between annotated slices stays empty; with one slice that is everything.
     """
     labels = np.where(case.annotation.labels == IGNORE, 0, case.annotation.labels)
     image = itk.image_from_array(np.ascontiguousarray(labels))

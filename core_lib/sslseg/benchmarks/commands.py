@@ -119,8 +119,6 @@ def _named_files(pairs: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"'{pair}' is not NAME=FILE: say under which name the weights are reported.")
         if name in found:
             raise InputError(f"Two files of weights are named {name}: give each its own name.")
-        if not Path(file).is_file():
-            raise InputError(f"{file} is not there: give the file of the weights {name}.")
         found[name] = Path(file)
     return found
 

@@ -14,7 +14,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from sslseg.benchmarks.datasets import PROTOCOLS, LabelledVolume, Split, load
 from sslseg.benchmarks.fewshot_plan import BUDGETS, draw_annotations
 from sslseg.benchmarks.fewshot_settings import FewshotSettings
 from sslseg.benchmarks.readout import INTENSITIES, RANDOM, propagated_labels
-from sslseg.benchmarks.runs import Job, Work
+from sslseg.benchmarks.runs import Job, Work, checksum
 from sslseg.finetune import Case, finetune
 from sslseg.metrics import dice_per_class, mean_dice
 from sslseg.model import Model
@@ -41,7 +40,7 @@ def plan(settings: FewshotSettings) -> list[Job]:
     """All jobs of a run, draw by draw, so that a run that was stopped has every row of the table."""
     common = {"benchmark": "fewshot", "protocol": settings.protocol}
     training = {"steps": settings.steps, "preset": settings.preset, "device": settings.device}
-    weights = [{"weights": name, "sha256": _checksum(path)} for name, path in settings.weights.items()]
+    weights = [{"weights": name, "sha256": checksum(path)} for name, path in settings.weights.items()]
     counts = dict(zip(BUDGETS, (settings.patients, settings.slices), strict=True))
     jobs: list[Job] = []
     for draw, mode in product(range(settings.draws), settings.modes):
@@ -149,7 +148,3 @@ def _scores(split: Split, segment: Callable[[LabelledVolume], tuple[np.ndarray, 
         means.append(mean_dice(dice))
         volumes[subject.name] = [None if math.isnan(value) else round(float(value), 5) for value in dice]
     return {"dice": mean_dice(means), "volumes": volumes}
-
-
-def _checksum(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()[:12]

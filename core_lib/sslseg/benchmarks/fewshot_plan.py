@@ -57,9 +57,9 @@ def draw_annotations(training: Sequence[Subject], budget: str, n: int, draw: int
 
 def _patients(training: Sequence[Subject], n: int, draw: int) -> list[str]:
     patients = sorted({subject.patient for subject in training})
-    if draw == 0 and set(ACDC_LABELLED) <= set(patients):
-        rest = [patient for patient in patients if patient not in ACDC_LABELLED]
-        order = [*ACDC_LABELLED, *rest]
+    published = [patient for patient in ACDC_LABELLED if patient in patients]
+    if draw == 0 and published:
+        order = [*published, *(patient for patient in patients if patient not in published)]
     else:
         order = [patients[i] for i in np.random.default_rng([1, draw]).permutation(len(patients))]
     if n > len(order):

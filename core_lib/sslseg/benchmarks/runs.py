@@ -7,11 +7,13 @@ Results are lines of JSON. A line that was cut by a kill is left out when the fi
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +21,7 @@ from typing import Any, TypeAlias
 import torch
 
 from sslseg.benchmarks.environment import environment
-from sslseg.errors import OutputError
+from sslseg.errors import InputError, OutputError
 from sslseg.progress import OnProgress, Progress, ShouldStop
 
 Job: TypeAlias = Mapping[str, Any]
@@ -55,7 +57,8 @@ class ResultFile:
     def rows(self) -> list[Row]:
         """All complete rows, one a job: the latest."""
         found = {}
-        for line in self._text().splitlines():
+        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+        for line in text.splitlines():
             try:
                 values = json.loads(line)
                 row = Row(values["job"], values["result"], values["environment"])
@@ -72,19 +75,30 @@ class ResultFile:
         """
         line = json.dumps({"job": row.job, "result": row.result, "environment": row.environment}, allow_nan=False)
         try:
-            text = self._text()
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(("" if not text or text.endswith("\n") else "\n") + line + "\n")
+            with self.path.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    line = line if file.read() == b"\n" else "\n" + line  # after one that was cut
+                file.write(f"{line}\n".encode())
         except OSError as error:
             raise OutputError(f"{self.path} could not be written: {error.strerror or error}.") from error
-
-    def _text(self) -> str:
-        return self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
 
 
 def key_of(job: Job) -> str:
     """The same text for equal jobs."""
     return json.dumps(job, sort_keys=True)
+
+
+def checksum(path: Path) -> str:
+    """What tells one file of weights from another in a job.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): give a file of pretrained weights.") from error
 
 
 def run_jobs(  # noqa: PLR0913 - what to do, how, where to, and how to be watched

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from sslseg.benchmarks.datasets import DATA_SETS, LabelledVolume, Subject, load
 from sslseg.benchmarks.methods import OWN, Completed, OwnSettings, complete, peer
 from sslseg.benchmarks.placements import ENDS, SUGGESTED, chosen_slices
-from sslseg.benchmarks.runs import Job, Work
+from sslseg.benchmarks.runs import Job, Work, checksum
 from sslseg.benchmarks.within_settings import WithinSettings
 from sslseg.metrics import evaluate
 from sslseg.shipped import resolve_weights
@@ -53,7 +52,7 @@ def own_key(settings: WithinSettings) -> dict[str, Any]:
     """What results of SSLSegment depend on besides the data."""
     path = resolve_weights(settings.weights)
     return {
-        "weights": sha256(path.read_bytes()).hexdigest()[:12] if path else None,
+        "weights": checksum(path) if path else None,
         "device": settings.device,
         "tag": settings.tag,
     }

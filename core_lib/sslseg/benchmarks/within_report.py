@@ -10,7 +10,7 @@ from pathlib import Path
 from sslseg.benchmarks.methods import OWN, SSLSEGMENT, legend
 from sslseg.benchmarks.placements import INNER, SUGGESTED
 from sslseg.benchmarks.report import Line, Summary, markdown_table, plot_panels, provenance, write_text
-from sslseg.benchmarks.runs import Row
+from sslseg.benchmarks.runs import Job, Row
 from sslseg.benchmarks.within import own_key
 from sslseg.benchmarks.within_settings import WithinSettings
 
@@ -36,7 +36,8 @@ def write_report(rows: Sequence[Row], settings: WithinSettings, command: str, pa
         command: that repeats it.
         page: a .md file.
     """
-    rows = [row for row in rows if _belongs(row, settings)]
+    own = own_key(settings)
+    rows = [row for row in rows if _belongs(row, settings, own)]
     plot = page.with_suffix(".png")
     structures = page.with_name(f"{page.stem}-structures.md")
     parts = [
@@ -64,8 +65,7 @@ def write_report(rows: Sequence[Row], settings: WithinSettings, command: str, pa
     )
 
 
-def _belongs(row: Row, settings: WithinSettings) -> bool:
-    own = own_key(settings)
+def _belongs(row: Row, settings: WithinSettings, own: Job) -> bool:
     return (
         row.job["set"] in settings.sets
         and row.job["method"] in settings.methods
