@@ -10,6 +10,7 @@ import pytest
 
 from sslseg.annotation import Segment
 from sslseg.cli import cli
+from sslseg.cli_benchmark import benchmark
 from sslseg.geometry import Geometry
 from sslseg.labelmap_io import read_dense_labels, write_labels
 from sslseg.volume import Volume, write_volume
@@ -100,8 +101,9 @@ def usages(page):
     return re.findall(r"(?:^|`)sslseg ([a-z]+ (?:[^`\n]*-[^`\n]*))", text, re.MULTILINE)
 
 
-def options_of(command):
-    return {option for parameter in cli.commands[command].params for option in parameter.opts}
+def options_of(name, *rest):
+    command = benchmark.commands[rest[0]] if name == "benchmark" else cli.commands[name]
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_every_command_is_explained():
@@ -110,8 +112,7 @@ def test_every_command_is_explained():
 
 @pytest.mark.parametrize("usage", sorted({usage for page in PAGES for usage in usages(page)}))
 def test_options_in_usages_exist(usage):
-    command, _, rest = usage.partition(" ")
-    assert set(re.findall(r"(?<!\S|\w)\[?(--?[a-z][a-z-]*)", rest)) <= options_of(command)
+    assert set(re.findall(r"(?<!\S|\w)\[?(--?[a-z][a-z-]*)", usage)) <= options_of(*usage.split())
 
 
 def test_option_table_is_true():
