@@ -61,11 +61,14 @@ def run_within_volume(output: Output, options: SimpleNamespace) -> None:
         methods=_among(chosen["methods"], known, "method"), draws=chosen["draws"], weights=options.weights,
         device=str(resolve_device(options.device)), tag=options.tag or __version__,
     )  # fmt: skip
+    choice = [
+        f"--sets {_listed(settings.sets)}", *([f"--volumes {settings.volumes}"] if settings.volumes else []),
+        f"--slices {_listed(settings.slices)}", f"--placements {_listed(settings.placements)}",
+        f"--methods {_listed(settings.methods)}", f"--draws {settings.draws}",
+    ]  # fmt: skip
     command = [
-        "sslseg benchmark within-volume --data DATA", f"--sets {_listed(settings.sets)}", f"--split {settings.split}",
-        *([f"--volumes {settings.volumes}"] if settings.volumes else []), f"--slices {_listed(settings.slices)}",
-        f"--placements {_listed(settings.placements)}", f"--methods {_listed(settings.methods)}",
-        f"--draws {settings.draws}", f"--weights {shlex.quote(Path(settings.weights).name)}",
+        "sslseg benchmark within-volume --data DATA", *(["--quick"] if options.quick else choice),
+        f"--split {settings.split}", f"--weights {shlex.quote(Path(settings.weights).name)}",
         f"--device {settings.device}", f"--tag {shlex.quote(settings.tag)}",
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from sslseg.benchmarks.datasets import PROTOCOLS
 from sslseg.benchmarks.fewshot import PROPAGATE, SCRATCH
 from sslseg.benchmarks.fewshot_plan import BUDGETS
 from sslseg.benchmarks.fewshot_settings import FewshotSettings
-from sslseg.benchmarks.report import Line, Summary, markdown_table, plot_panels, provenance, write_text
+from sslseg.benchmarks.report import Line, Summary, draws_text, markdown_table, plot_panels, provenance, write_text
 from sslseg.benchmarks.runs import Row
 
 _MODE_NAMES = {"scratch": "from scratch", "linear": "linear probe", "finetune": "fine-tuned"}
@@ -62,8 +62,8 @@ def _introduction(settings: FewshotSettings) -> str:
     return (
         f"{_PROTOCOL_TEXT[settings.protocol]} {n_test} test volumes: all slices, the whole field of view, hard labels, "
         "no annotation of the test volume. The number is the mean over the test volumes of the Dice per volume, "
-        "averaged over the structures, background excluded; then mean ± standard deviation over draws 0 to "
-        f"{settings.draws - 1}, whose number is also the seed of the training. Every network was trained for "
+        "averaged over the structures, background excluded; then mean ± standard deviation over "
+        f"{draws_text(settings.draws)}, whose number is also the seed of the training. Every network was trained for "
         f"{settings.steps} steps with the sizes of the preset {settings.preset}, on the annotated slices alone.\n"
     )
 

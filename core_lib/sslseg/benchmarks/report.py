@@ -70,6 +70,11 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
 
 
+def draws_text(draws: int) -> str:
+    """Which draws there are."""
+    return f"draws 0 to {draws - 1}" if draws > 1 else "draw 0"
+
+
 def provenance(rows: Sequence[Row]) -> str:
     """On what machines the rows were made: one item of a list for each."""
     machines = sorted({described(dict(row.environment)) for row in rows})

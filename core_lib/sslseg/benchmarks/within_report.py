@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sslseg.benchmarks.methods import OWN, SSLSEGMENT, legend
 from sslseg.benchmarks.placements import INNER, SUGGESTED
-from sslseg.benchmarks.report import Line, Summary, markdown_table, plot_panels, provenance, write_text
+from sslseg.benchmarks.report import Line, Summary, draws_text, markdown_table, plot_panels, provenance, write_text
 from sslseg.benchmarks.runs import Job, Row
 from sslseg.benchmarks.within import own_key
 from sslseg.benchmarks.within_settings import WithinSettings
@@ -28,7 +28,7 @@ Value = Callable[[Row], float]
 
 
 def write_report(rows: Sequence[Row], settings: WithinSettings, command: str, page: Path) -> None:
-    """Write ``page`` (Markdown), the plot beside it (.png), and a second page by structure.
+    """Write ``page`` (Markdown), a second page by structure, and for several numbers of slices a plot (.png).
 
     Args:
         rows: all results there are; those of other weights, devices and tags are left out.
@@ -44,7 +44,7 @@ def write_report(rows: Sequence[Row], settings: WithinSettings, command: str, pa
         "# A few annotated slices of one volume\n",
         f"`{command}`\n",
         _introduction(rows, settings),
-        f"![Dice against the number of annotated slices]({plot.name})\n",
+        f"![Dice against the number of annotated slices]({plot.name})\n" if _has_plot(settings) else "",
         f"By structure: [{structures.name}]({structures.name})\n",
         *(_of_a_set(rows, settings, name) for name in settings.sets),
         "## Seconds a volume\n",
@@ -55,6 +55,8 @@ def write_report(rows: Sequence[Row], settings: WithinSettings, command: str, pa
     ]
     write_text(page, "\n".join(part for part in parts if part))
     write_text(structures, _by_structure(rows, settings))
+    if not _has_plot(settings):
+        return
     shown = settings.placements[0] if INNER not in settings.placements else INNER
     plot_panels(
         {
@@ -63,6 +65,10 @@ def write_report(rows: Sequence[Row], settings: WithinSettings, command: str, pa
         },
         plot,
     )
+
+
+def _has_plot(settings: WithinSettings) -> bool:
+    return len(settings.slices) > 1
 
 
 def _belongs(row: Row, settings: WithinSettings, own: Job) -> bool:
@@ -85,7 +91,7 @@ def _introduction(rows: Sequence[Row], settings: WithinSettings) -> str:
         "k slices of a volume are annotated; each method completes the volume, and the slices that are not annotated "
         "are scored: Dice, averaged over the structures, background excluded. All methods get the same slices; the "
         "reference is used for nothing else. The number is the mean ± standard deviation over the volumes, for each of "
-        f"which the mean over draws 0 to {settings.draws - 1} is taken; the number of the draw is also the seed.\n\n"
+        f"which the mean over {draws_text(settings.draws)} is taken; the number of the draw is also the seed.\n\n"
         f"Volumes ({settings.split} part): {volumes}. State of SSLSegment: {settings.tag}, weights "
         f"{Path(settings.weights).name}.\n\n{methods}"
     )
