@@ -22,6 +22,7 @@ from sslseg.labelmap_io import write_labels
 from SSLSegmentLib.mrml import class_array, segments_from_node, volume_geometry
 from SSLSegmentLib.oriented_image import ras_transform
 from SSLSegmentLib.segments import labels_on_grid, transform_between
+from SSLSegmentLib.surfaces import surfaces
 
 if TYPE_CHECKING:
     from SSLSegmentLib.dicom_seg import SourceSeries
@@ -33,12 +34,25 @@ _RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²�
 
 @dataclass(frozen=True)
 class _Task:
-    """What to write, and where: ``base`` is the path without its ending."""
+    """What to write, and where.
+
+    Attributes:
+        segmentation_node: a copy that is in no scene, in the coordinates of the volume.
+        volume_node: a copy of the volume's grid that is in no scene.
+        dicom: the DICOM images of the volume; empty where it is not from DICOM.
+        base: the path without its ending.
+        tell: is told what was left out.
+    """
 
     segmentation_node: slicer.vtkMRMLSegmentationNode
     volume_node: slicer.vtkMRMLScalarVolumeNode
+    dicom: list[Path]
     base: Path
     tell: Callable[[str], None]
+
+    @property
+    def nodes(self) -> tuple[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLScalarVolumeNode]:
+        return self.segmentation_node, self.volume_node
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -46,6 +60,55 @@ class _Task:
 
     def path(self, ending: str, part: str = "") -> Path:
         return self.base.with_name(f"{self.base.name}{part}.{ending}")
+
+
+class Export:
+    """A segmentation to be written, on the grid of the volume and in its coordinates.
+
+    Everything is copied off the nodes here, on the main thread; :meth:`write` may run in any thread.
+
+    Args:
+        segmentation_node: what to write; it is not changed.
+        volume_node: the volume it belongs to.
+        folder: made if it is not there.
+        formats: keys of :data:`FORMATS`. Surfaces are one file a segment.
+        base_name: what the files are called; the node's name if not given. What file systems do not take is replaced.
+
+    Raises:
+        InputError: no such format, or a folder that cannot be written to.
+    """
+
+    def __init__(
+        self,
+        segmentation_node: slicer.vtkMRMLSegmentationNode,
+        volume_node: slicer.vtkMRMLScalarVolumeNode,
+        folder: str | os.PathLike[str],
+        *,
+        formats: Sequence[str],
+        base_name: str = "",
+    ) -> None:
+        self._writers = [_writer_of(name) for name in formats]
+        self._told: list[str] = []
+        base = Path(folder) / safe_file_name(base_name or segmentation_node.GetName() or "segmentation")
+        self._task = _Task(
+            _copy_beside(segmentation_node, volume_node), _grid_of(volume_node),
+            dicom_files(volume_node) if "dcm" in formats else [], base, self._told.append,
+        )  # fmt: skip
+        for name in formats:
+            check_writable(self._task.path(name))
+
+    def write(self) -> tuple[list[Path], list[str]]:
+        """Write the files; those that exist are replaced, each when the new one is complete.
+
+        Returns:
+            The files in the order of the formats, and sentences about what was left out.
+
+        Raises:
+            InputError: nothing to write, or a DICOM SEG of a volume that does not come from DICOM.
+            OutputError: a file could not be written, for example because the disk is full.
+        """
+        paths = [path for write in self._writers for path in write(self._task)]
+        return paths, list(dict.fromkeys(self._told))  # several formats may leave out the same
 
 
 def export_segmentation(  # noqa: PLR0913 - two nodes, and what to write where
@@ -57,34 +120,25 @@ def export_segmentation(  # noqa: PLR0913 - two nodes, and what to write where
     base_name: str = "",
     on_message: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Write a segmentation in one or more formats, on the grid of the volume and in its coordinates.
-
-    The node itself is not changed. Files that exist are replaced, each when the new one is complete.
+    """Write a segmentation, and wait for it: see :class:`Export`.
 
     Args:
-        segmentation_node: what to write.
+        segmentation_node: see :class:`Export`, as for the arguments that follow.
         volume_node: the volume it belongs to.
         folder: made if it is not there.
-        formats: keys of :data:`FORMATS`. Surfaces are one file a segment.
-        base_name: what the files are called; the node's name if not given. What file systems do not take is replaced.
+        formats: keys of :data:`FORMATS`.
+        base_name: what the files are called.
         on_message: is told what was left out, in a sentence.
 
     Returns:
         The files, in the order of ``formats``.
 
     Raises:
-        InputError: no such format, a folder that cannot be written to, nothing to write, or a DICOM SEG of a volume
-            that does not come from DICOM.
-        OutputError: a file could not be written, for example because the disk is full.
+        InputError: see :class:`Export`.
+        OutputError: a file could not be written.
     """
-    writers = [_writer_of(name) for name in formats]
-    base = Path(folder) / safe_file_name(base_name or segmentation_node.GetName() or "segmentation")
-    told: list[str] = []
-    task = _Task(segmentation_node, volume_node, base, told.append)
-    for name in formats:
-        check_writable(task.path(name))
-    paths = [path for write in writers for path in write(task)]
-    for sentence in dict.fromkeys(told):  # several formats may leave out the same
+    paths, told = Export(segmentation_node, volume_node, folder, formats=formats, base_name=base_name).write()
+    for sentence in told:
         on_message(sentence)
     return paths
 
@@ -119,7 +173,7 @@ def check_formats(volume_node: slicer.vtkMRMLScalarVolumeNode, formats: Sequence
     for name in formats:
         _writer_of(name)
     if "dcm" in formats:
-        _source_series(volume_node)
+        _source_series(volume_node, dicom_files(volume_node))
 
 
 def safe_file_name(name: str) -> str:
@@ -153,7 +207,7 @@ def _write_segmentation(task: _Task) -> list[Path]:
     path = task.path("seg.nrrd")
     with atomic_path(path) as temporary:
         storage.SetFileName(str(temporary))
-        _require(storage.WriteData(_copy_beside(task)) and temporary.stat().st_size)
+        _require(storage.WriteData(task.segmentation_node) and temporary.stat().st_size)
     return [path]
 
 
@@ -174,19 +228,20 @@ def _write_surfaces(task: _Task, ending: str, write: Callable[[Path, vtk.vtkPoly
 
 
 def _write_dicom(task: _Task) -> list[Path]:
-    series = _source_series(task.volume_node)
+    series = _source_series(task.volume_node, task.dicom)
     from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - it can be imported, as the line above has found out
 
-    node, volume, grid = task.segmentation_node, task.volume_node, series.geometry
-    masks = {segment: labels_on_grid(node, volume, grid, [segment]) > 0 for segment in task.segments}
+    masks = {segment: labels_on_grid(*task.nodes, series.geometry, [segment]) > 0 for segment in task.segments}
     painted = _painted(task, {segment: bool(mask.any()) for segment, mask in masks.items()})
     path = task.path("dcm")
     with atomic_path(path) as temporary:
-        dicom_seg.write_segmentation(temporary, series, [masks[s] for s in painted], painted, node.GetName())
+        dicom_seg.write_segmentation(
+            temporary, series, [masks[s] for s in painted], painted, task.segmentation_node.GetName()
+        )
     return [path]
 
 
-def _source_series(volume_node: slicer.vtkMRMLScalarVolumeNode) -> SourceSeries:
+def _source_series(volume_node: slicer.vtkMRMLScalarVolumeNode, files: list[Path]) -> SourceSeries:
     """The DICOM series of a volume, for a DICOM SEG to refer to."""
     try:
         from SSLSegmentLib import dicom_seg  # noqa: PLC0415 - highdicom is an extra, and slow to import
@@ -194,7 +249,6 @@ def _source_series(volume_node: slicer.vtkMRMLScalarVolumeNode) -> SourceSeries:
         raise InputError(
             f"A DICOM SEG needs the Python package {error.name}: install sslsegment[dicom], or export as .seg.nrrd."
         ) from error
-    files = dicom_files(volume_node)
     if not files:
         raise InputError(
             f"The volume '{volume_node.GetName()}' was not loaded from DICOM, which a DICOM SEG refers to: "
@@ -211,23 +265,23 @@ def _source_series(volume_node: slicer.vtkMRMLScalarVolumeNode) -> SourceSeries:
 
 def _surfaces(task: _Task) -> Iterator[tuple[str, Segment, vtk.vtkPolyData]]:
     """For each painted segment an ending for the file name, and its surface in LPS, as Slicer writes surfaces."""
-    node = _copy_beside(task)
-    _require(node.CreateClosedSurfaceRepresentation())
+    grid = volume_geometry(task.volume_node)
+    found = {
+        # Not by Slicer's own conversion, which holds the viewer up, whatever thread it runs in.
+        segment: surfaces(labels_on_grid(*task.nodes, grid, [segment]), grid, 1, None)[0]
+        for segment in task.segments
+    }
     to_lps = vtk.vtkTransform()
     to_lps.Scale(-1.0, -1.0, 1.0)
-    surfaces = {}
-    for segment in task.segments:
-        surfaces[segment] = vtk.vtkPolyData()
-        node.GetClosedSurfaceRepresentation(segment.segment_id, surfaces[segment])
     used: set[str] = set()
-    for segment in _painted(task, {s: surface.GetNumberOfCells() > 0 for s, surface in surfaces.items()}):
+    for segment in _painted(task, {s: surface.GetNumberOfCells() > 0 for s, surface in found.items()}):
         part = safe_file_name(segment.name)
         if part.casefold() in used:
             part = f"{part}_{segment.label_value}"
         used.add(part.casefold())
         move = vtk.vtkTransformPolyDataFilter()
         move.SetTransform(to_lps)
-        move.SetInputData(surfaces[segment])
+        move.SetInputData(found[segment])
         move.Update()
         yield f"_{part}", segment, move.GetOutput()
 
@@ -245,24 +299,37 @@ def _painted(task: _Task, has_voxels: dict[Segment, bool]) -> list[Segment]:
     return [segment for segment, painted in has_voxels.items() if painted]
 
 
-def _copy_beside(task: _Task) -> slicer.vtkMRMLSegmentationNode:
+def _copy_beside(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationNode:
     """A copy that is in no scene, in the volume's coordinates, so that the user's node is not even converted."""
     segmentation = slicer.vtkSegmentation()
-    segmentation.DeepCopy(task.segmentation_node.GetSegmentation())
-    to_volume = transform_between(task.segmentation_node, task.volume_node)
+    segmentation.DeepCopy(segmentation_node.GetSegmentation())
+    to_volume = transform_between(segmentation_node, volume_node)
     if not np.array_equal(to_volume, np.eye(4)):
         move = vtk.vtkTransform()
         move.SetMatrix(ras_transform(to_volume))
         segmentation.ApplyLinearTransform(move)
         converter, grid = slicer.vtkSegmentationConverter, vtk.vtkMatrix4x4()
-        task.volume_node.GetIJKToRASMatrix(grid)
+        volume_node.GetIJKToRASMatrix(grid)
         segmentation.SetConversionParameter(
             converter.GetReferenceImageGeometryParameterName(),
-            converter.SerializeImageGeometry(grid, task.volume_node.GetImageData()),
+            converter.SerializeImageGeometry(grid, volume_node.GetImageData()),
         )
     node = slicer.vtkMRMLSegmentationNode()
-    node.SetName(task.segmentation_node.GetName())
+    node.SetName(segmentation_node.GetName())
     node.SetAndObserveSegmentation(segmentation)
+    return node
+
+
+def _grid_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode:
+    """A volume node in no scene with the name and the grid of another one, without its voxels."""
+    node, grid, image = slicer.vtkMRMLScalarVolumeNode(), vtk.vtkMatrix4x4(), vtk.vtkImageData()
+    volume_node.GetIJKToRASMatrix(grid)
+    image.SetExtent(volume_node.GetImageData().GetExtent())
+    node.SetName(volume_node.GetName())
+    node.SetIJKToRASMatrix(grid)
+    node.SetAndObserveImageData(image)
     return node
 
 

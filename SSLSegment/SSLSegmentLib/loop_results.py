@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sslseg.annotation import Segment
 from sslseg.errors import InputError, SSLSegError
 from sslseg.files import atomic_path
-from SSLSegmentLib import export
 from SSLSegmentLib.apply_job import ApplyJob
+from SSLSegmentLib.export import Export, add_to_database, suggested_name
 from SSLSegmentLib.hardware import Hardware
 from SSLSegmentLib.loop_job import Suggestion
 from SSLSegmentLib.loop_nodes import LoopNodes
 from SSLSegmentLib.loop_overlay import Overlay
+from SSLSegmentLib.loop_session import WorkerSession
 from SSLSegmentLib.loop_state import Availability, State, availability
 from SSLSegmentLib.result import Result, SegmentVolume
 from SSLSegmentLib.slice_views import jump_to_slice
@@ -30,6 +31,7 @@ class LoopResults(LoopNodes):
     suggestions: list[Suggestion]
     model_path: Path | None
     overlay: Overlay
+    worker: WorkerSession
     apply: ApplyJob
     hardware: Hardware
 
@@ -134,26 +136,43 @@ class LoopResults(LoopNodes):
             shutil.copyfile(str(self.model_path), temporary)
 
     def export(self, folder: str | Path | None = None, formats: Sequence[str] | None = None) -> list[Path]:
-        """Write the user's segmentation to files named after it; without arguments, as the settings say.
+        """Write the user's segmentation to files named after it, and wait; without arguments, as the settings say.
 
         Raises:
             InputError: there is nothing to export, no folder is chosen, or there is no such format.
             OutputError: a file cannot be written.
         """
+        return self._exported(self._prepared_export(folder, formats).write())
+
+    def start_export(self, then: Callable[[list[Path]], None], failed: Callable[[SSLSegError], None]) -> None:
+        """Do the same as :meth:`export` without waiting, as the settings say; how it ended is told in a later poll.
+
+        Raises:
+            InputError: there is nothing to export, no folder is chosen, or there is no such format.
+        """
+        write = self._prepared_export(None, None).write
+        voxels = self.volume.GetImageData().GetNumberOfPoints()
+        self.worker.submit(write, lambda written: then(self._exported(written)), failed, voxels=voxels)
+        self._changed()
+
+    def _prepared_export(self, folder: str | Path | None, formats: Sequence[str] | None) -> Export:
         self._require("export")
         target = folder or self.settings.export_folder
         if not target:
             raise InputError("Choose a folder to export to.")
-        paths = export.export_segmentation(
+        return Export(
             self.segmentation,
             self.volume,
             target,
             formats=formats or self.settings.export_formats,
-            base_name=self.settings.export_name or export.suggested_name(self.segmentation, self.volume),
-            on_message=self.messages.append,
+            base_name=self.settings.export_name or suggested_name(self.segmentation, self.volume),
         )
+
+    def _exported(self, written: tuple[list[Path], list[str]]) -> list[Path]:
+        paths, told = written
+        self.messages += told
         dicom = [path for path in paths if path.suffix == ".dcm"]
-        if dicom and self.settings.export_to_database and export.add_to_database(dicom):
+        if dicom and self.settings.export_to_database and add_to_database(dicom):
             self.messages.append("The DICOM SEG is in the DICOM database, too.")
         return paths
 

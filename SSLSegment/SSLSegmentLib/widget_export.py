@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -53,11 +54,14 @@ class ExportSection:
 
     def _export(self, *_arguments: Any) -> None:
         loop = self._context.loop
-        said, paths = len(loop.messages), []
+        said = len(loop.messages)
 
-        def export() -> None:
-            paths.extend(loop.export())
+        def tell(sentence: str) -> None:
+            say(self._ui.exportLabel, sentence)
 
-        if attempt(export, lambda sentence: say(self._ui.exportLabel, sentence)):
-            written = ", ".join(path.name for path in paths)
-            say(self._ui.exportLabel, "\n".join([f"Written: {written}", *loop.messages[said:]]))
+        def written(paths: list[Path]) -> None:
+            names = ", ".join(path.name for path in paths)
+            tell("\n".join([f"Written: {names}", *loop.messages[said:]]))
+
+        tell(_("Writing…"))
+        attempt(lambda: loop.start_export(written, lambda error: tell(str(error))), tell)

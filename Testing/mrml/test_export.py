@@ -108,7 +108,8 @@ def test_slicer_reads_surfaces_where_they_were(scene, volume, drawn, tmp_path):
         storage = scene.AddNewNodeByClass("vtkMRMLModelStorageNode")
         storage.SetFileName(str(path))
         assert storage.ReadData(model)
-        np.testing.assert_allclose(model.GetPolyData().GetBounds(), shown.GetBounds(), atol=1e-2)
+        # Slicer's own surface is smoothed in another way: they agree to a part of a voxel.
+        np.testing.assert_allclose(model.GetPolyData().GetBounds(), shown.GetBounds(), atol=max(volume.GetSpacing()) / 2)
 
 
 def test_ply_has_the_colour_of_the_segment(volume, drawn, tmp_path):

@@ -9,6 +9,7 @@ from loop_driver import BLOCKING_S, waiting_for_processor
 from mrml_cases import LABELMAP
 
 from sslseg.geometry import Geometry
+from sslseg.labelmap_io import read_dense_labels
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop_state import State
 
@@ -162,6 +163,25 @@ def test_no_handler_blocks_on_a_volume_of_the_size_of_a_ct(clock, new_case):
     clock("discard")
     clock("set_volume", None)
     clock("set_segmentation", None)
+    assert clock.slow == []
+
+
+@pytest.mark.slow
+def test_an_export_does_not_hold_the_viewer_up(clock, new_case, tmp_path):
+    loop, case = clock.driver.loop, new_case(CT)
+    case.train(clock)
+    clock("accept_all")
+    clock.until(lambda: not loop.accepting)
+    loop.settings.export_folder, loop.settings.export_formats = str(tmp_path), ["nii.gz", "stl"]
+    written, failed = [], []
+    clock("start_export", written.extend, failed.append)
+    case.segmentation.GetSegmentation().RemoveSegment("inner")  # what the user does meanwhile is not exported
+    clock.until(lambda: written or failed)
+    assert not failed
+    assert set(written) == set(tmp_path.iterdir())
+    assert len(written) == 3, "a surface for each segment"
+    found = read_dense_labels(next(path for path in written if path.name.endswith("nii.gz")), case.geometry).labels
+    assert np.array_equal(found, case.expected)
     assert clock.slow == []
 
 
