@@ -51,30 +51,42 @@ def slow_hop(here, origins, window, temperature):
     return result
 
 
+def slow_fill(features, one_hot, known, window, temperature):
+    """The slices with labels, these spread over all their pixels."""
+    filled = {}
+    for s in (s for s in range(len(known)) if known[s].any()):
+        mass = one_hot[s]
+        for _ in range(0 if known[s].all() else 12):
+            mass = np.where(known[s], one_hot[s], slow_hop(features[s], [(features[s], mass)], window, temperature))
+        filled[s] = mass
+    return filled
+
+
+def slow_walks(features, filled, k, window, temperature):
+    """What reaches slice ``k`` from either side: (classes, distance)."""
+    n, arrivals = len(features), [(filled[k], 1)] if k in filled else []
+    for step in (-1, 1) if k not in filled else ():
+        source = next((s for s in range(k - step, n if step < 0 else -1, -step) if s in filled), None)
+        if source is None:
+            continue
+        mass = filled[source]
+        for at in range(source + step, k + step, step):
+            mass = slow_hop(features[at], [(features[at - step], mass)], window, temperature)
+        arrivals.append((mass, abs(k - source)))
+    return arrivals
+
+
 def slow_propagation(features, labels, classes, window, temperature=0.03):
     """The whole algorithm in loops, for stacks of few and tiny slices."""
     features, labels = features.double().numpy(), labels.numpy()
     n, known = len(labels), labels != IGNORE
     one_hot = np.stack([labels == c for c in range(classes)], axis=1).astype(float)
-    filled = {}
-    for s in (s for s in range(n) if known[s].any()):
-        mass = one_hot[s]
-        for _ in range(0 if known[s].all() else 12):
-            mass = np.where(known[s], one_hot[s], slow_hop(features[s], [(features[s], mass)], window, temperature))
-        filled[s] = mass
+    filled = slow_fill(features, one_hot, known, window, temperature)
     probabilities, trust = np.zeros_like(one_hot), np.zeros((n, 1, *labels.shape[1:]))
     probabilities[:, 0] = 1
     reached = set()
     for k in range(n):
-        arrivals = [(filled[k], 1)] if k in filled else []
-        for step in (-1, 1) if k not in filled else ():
-            source = next((s for s in range(k - step, n if step < 0 else -1, -step) if s in filled), None)
-            if source is None:
-                continue
-            mass = filled[source]
-            for at in range(source + step, k + step, step):
-                mass = slow_hop(features[at], [(features[at - step], mass)], window, temperature)
-            arrivals.append((mass, abs(k - source)))
+        arrivals = slow_walks(features, filled, k, window, temperature)
         for r, c in np.ndindex(*labels.shape[1:]):
             here = [(mass[:, r, c] / mass[:, r, c].sum(), mass[:, r, c].sum() / d) for mass, d in arrivals]
             weight = sum(w for _, w in here)
