@@ -236,10 +236,10 @@ def test_a_killed_worker_is_a_failure_and_the_next_training_works(driver, patien
 
 def test_what_the_core_refuses_is_told_in_its_words(driver, patient):
     patient.open_in(driver)
-    driver.loop.settings.device = "cuda:63"
+    slicer.util.updateVolumeFromArray(patient.volume, np.full(SHAPE, 3, np.int16))
     driver.train()
     assert driver.loop.state is State.FAILED
-    assert "cuda:63" in driver.loop.last_error
+    assert "the value 3 in every voxel" in driver.loop.last_error
     assert isinstance(driver.loop.error, InputError), "bad input, not a failure of ours"
     assert patient.is_untouched()
 
