@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from SSLSegmentLib import wording
 from SSLSegmentLib.widget_plot import PlotPanel
 from SSLSegmentLib.widget_tools import Context, attempt, say, show_progress
 
+DOUBLE_CLICK_S = 0.5
 LOG_BYTES = 20_000
 SHOWN_MESSAGES = 3
 
@@ -24,6 +26,7 @@ class TrainSection:
         self._context = context
         self._ui = ui = context.ui
         self._fault = ""
+        self._stopped = -DOUBLE_CLICK_S
         self._shown_log: tuple[Path | None, int] = (None, 0)
         self._plot = PlotPanel(ui.plotWidget, "SSLSegmentCurves")
         ui.trainButton.connect("clicked(bool)", self.train_or_stop)
@@ -39,7 +42,8 @@ class TrainSection:
         loop = self._context.loop
         if loop.state.busy:
             loop.stop()
-        else:
+            self._stopped = time.monotonic()
+        elif time.monotonic() - self._stopped > DOUBLE_CLICK_S:  # the second click of two on Stop starts nothing
             self._fault = ""
             attempt(loop.train, self._tell)
         self.update()

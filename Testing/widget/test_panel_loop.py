@@ -1,6 +1,7 @@
 """The whole loop by clicking, with a real worker on a real image."""
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,19 @@ def test_a_stop_keeps_the_best_model(panel, heart):
     assert panel.ui.trainButton.text == "Train"
     assert panel.loop.result is not None
     assert seconds < 20
+
+
+def test_a_double_click_on_stop_starts_nothing(panel, heart):
+    panel.prepare(heart)
+    panel.click("trainButton")
+    panel.click("trainButton")  # before the worker was asked: it is over at once
+    assert not panel.loop.state.busy
+    panel.click("trainButton")
+    assert not panel.loop.state.busy
+    time.sleep(0.6)
+    panel.click("trainButton")
+    assert panel.loop.state.busy
+    panel.click("trainButton")
 
 
 def test_a_failure_shows_the_last_error_line(panel, heart):
