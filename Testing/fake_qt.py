@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fake_table import DEFAULTS, ENTRIES, TABLE, Api, api, check_type, is_enumeration, missing, normalised
-from processes import waiting_for_processor
+from main_thread import OwnTime
 
 
 class Stopwatch:
@@ -28,14 +28,14 @@ class Stopwatch:
     def run(self, label: str, function: Callable, *arguments):
         """Call ``function``; only the outermost call is measured, without the time that other programs took."""
         self._depth += 1
-        begin, waited = time.perf_counter(), waiting_for_processor()
+        timer = OwnTime()
         try:
-            return function(*arguments)
+            with timer:
+                return function(*arguments)
         finally:
             self._depth -= 1
             if not self._depth:
-                elapsed = time.perf_counter() - begin - (waiting_for_processor() - waited)
-                self.seconds[label].append(elapsed)
+                self.seconds[label].append(timer.seconds)
 
 
 class EventLoop:

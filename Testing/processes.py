@@ -1,8 +1,7 @@
-"""Watching processes: how they end, and how long they wait."""
+"""Watching processes: how they end."""
 
 import contextlib
 import time
-from pathlib import Path
 
 import psutil
 
@@ -17,11 +16,3 @@ def gone(pid: int, seconds: float = 10.0) -> bool:
                 continue
         return True
     return False
-
-
-def waiting_for_processor() -> float:
-    """Seconds that this thread was ready to run while other programs had the processor; 0 where nobody counts it."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) * 1e-9
-    except OSError:
-        return 0.0

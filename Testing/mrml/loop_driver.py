@@ -2,7 +2,6 @@
 
 import operator
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import numpy as np
 import psutil
 import slicer
 
-from processes import waiting_for_processor
+from main_thread import Ledger
 from sslseg.geometry import Geometry
 from SSLSegmentLib import mrml, wording
 from SSLSegmentLib.loop import AnnotationLoop
@@ -19,8 +18,6 @@ from SSLSegmentLib.loop_state import ACTIONS, State
 from SSLSegmentLib.result import Result
 from SSLSegmentLib.settings import LoopSettings
 
-BLOCKING_S = 0.1
-TOLERATED = 500  # one call in so many may be slow, because the whole machine stood still
 SHAPE = (8, 48, 40)
 GEOMETRY = Geometry(SHAPE, spacing=(1.0, 1.2, 4.0), origin=(3.0, -4.0, 5.0))
 ANNOTATED = (1, 4, 6)
@@ -63,8 +60,7 @@ class Driver:
         changes: how often the loop said that something has changed.
     """
 
-    calls: ClassVar[Counter[str]] = Counter()
-    slow_calls: ClassVar[Counter[str]] = Counter()
+    ledger: ClassVar[Ledger] = Ledger()
 
     def __init__(self, scene: slicer.vtkMRMLScene, settings: LoopSettings | None = None, **options) -> None:
         self.states: list[State] = []
@@ -87,13 +83,7 @@ class Driver:
 
     def do(self, name: str, *arguments, **options):
         """Call a method of the loop, or of one of its jobs ("apply.start"), by its name, with the stopwatch."""
-        begin, waited = time.perf_counter(), waiting_for_processor()
-        try:
-            return operator.attrgetter(name)(self.loop)(*arguments, **options)
-        finally:
-            seconds = time.perf_counter() - begin - (waiting_for_processor() - waited)
-            self.calls[name] += 1
-            self.slow_calls[name] += seconds > BLOCKING_S
+        return self.ledger.call(name, operator.attrgetter(name)(self.loop), *arguments, **options)
 
     def poll_until(self, condition: Callable[[], object], seconds: float = 90.0) -> float:
         """Poll as a timer would; returns how long it took."""
@@ -123,8 +113,7 @@ class Driver:
         self.do("shutdown")
         self.poll_until(lambda: not self.loop.alive and not folder.exists(), seconds=20)
         assert pid is None or not psutil.pid_exists(pid)
-        for name, slow in self.slow_calls.items():
-            assert slow <= max(1, self.calls[name] // TOLERATED), f"{name} blocked {slow} of {self.calls[name]} times"
+        assert not self.ledger.too_slow()
 
 
 class Patient:

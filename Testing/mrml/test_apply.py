@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from loop_driver import ANNOTATED, BLOCKING_S, GEOMETRY, Driver, dice, fast_settings, image_of, truth_of
+from loop_driver import ANNOTATED, GEOMETRY, Driver, dice, fast_settings, image_of, truth_of
 from test_loop_faults import DEAF
 
-from processes import waiting_for_processor
+from main_thread import Ledger
 from sslseg.annotation import IGNORE, Annotation, Segment
 from sslseg.errors import CheckpointError, InputError
 from sslseg.finetune import Case, finetune
@@ -349,19 +349,11 @@ def test_a_large_volume_does_not_hold_up_the_viewer(new_driver, model, add_volum
     ball = (((k - 75) / 70) ** 2 + ((j - 256) / 250) ** 2 + ((i - 256) / 250) ** 2 < 1).astype(np.uint8)
     volume = add_volume(200 * ball.astype(np.int16), Geometry(shape), "body")
     driver = new_driver(QUICK_WORKER, settings=LoopSettings(apply_model=str(model)))
-    job, slow = driver.loop.apply, []
-
-    def timed(function, *arguments):
-        begin, waited = time.perf_counter(), waiting_for_processor()
-        function(*arguments)
-        seconds = time.perf_counter() - begin - (waiting_for_processor() - waited)
-        if seconds > BLOCKING_S:
-            slow.append((function.__name__, seconds))
-
-    timed(job.start, [volume])
+    job, ledger = driver.loop.apply, Ledger(always=0)
+    ledger.call("start", job.start, [volume])
     while job.state.busy:
-        timed(driver.loop.poll)
+        ledger.call("poll", driver.loop.poll)
         time.sleep(0.005)
     assert job.summary == "1 of 1 segmented.", job.messages
-    assert slow == []
+    assert not ledger.too_slow()
     np.testing.assert_array_equal(mrml.class_array(job.results[0], volume), ball)

@@ -1,13 +1,14 @@
 """A volume of the size of a CT: nothing that the loop does holds up the viewer for longer than 100 ms."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import slicer
-from loop_driver import BLOCKING_S, waiting_for_processor
 from mrml_cases import LABELMAP
 
+from main_thread import Ledger
 from sslseg.geometry import Geometry
 from sslseg.labelmap_io import read_dense_labels
 from SSLSegmentLib import mrml
@@ -58,24 +59,18 @@ class Clock:
     """Calls methods of a loop, and remembers those that took too long."""
 
     def __init__(self, driver) -> None:
-        self.driver, self.slow = driver, []
+        self.driver, self.ledger = driver, Ledger(always=0)
 
     def __call__(self, name, *arguments):
-        begin, waited = time.perf_counter(), waiting_for_processor()
-        result = getattr(self.driver.loop, name)
-        result = result(*arguments) if callable(result) else result
-        seconds = time.perf_counter() - begin - (waiting_for_processor() - waited)
-        if seconds > BLOCKING_S:
-            self.slow.append(f"{name}{arguments}: {seconds * 1000:.0f} ms, {self.driver.loop.state}")
-        return result
+        return self.ledger.call(name, partial(self._use, name), *arguments)
+
+    def _use(self, name, *arguments):
+        found = getattr(self.driver.loop, name)
+        return found(*arguments) if callable(found) else found
 
     def watch(self, function) -> None:
         """Call what is no method of the loop."""
-        begin, waited = time.perf_counter(), waiting_for_processor()
-        function()
-        seconds = time.perf_counter() - begin - (waiting_for_processor() - waited)
-        if seconds > BLOCKING_S:
-            self.slow.append(f"{function}: {seconds * 1000:.0f} ms")
+        self.ledger.call(function.__name__, function)
 
     def until(self, condition) -> None:
         deadline = time.monotonic() + 60
@@ -163,7 +158,7 @@ def test_no_handler_blocks_on_a_volume_of_the_size_of_a_ct(clock, new_case):
     clock("discard")
     clock("set_volume", None)
     clock("set_segmentation", None)
-    assert clock.slow == []
+    assert not clock.ledger.too_slow()
 
 
 @pytest.mark.slow
@@ -182,7 +177,7 @@ def test_an_export_does_not_hold_the_viewer_up(clock, new_case, tmp_path):
     assert len(written) == 3, "a surface for each segment"
     found = read_dense_labels(next(path for path in written if path.name.endswith("nii.gz")), case.geometry).labels
     assert np.array_equal(found, case.expected)
-    assert clock.slow == []
+    assert not clock.ledger.too_slow()
 
 
 @pytest.mark.slow

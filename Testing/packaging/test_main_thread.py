@@ -1,6 +1,7 @@
 """The rule about the main thread can fail."""
 
 import pytest
+
 from main_thread import TOLERATED, Ledger
 
 
