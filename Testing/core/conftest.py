@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import pytest
+from worker_parent import Parent
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +31,12 @@ def folder(tmp_path):
     folder = tmp_path / "Müller, Jörg 頭部"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def parent():
+    """One worker for all tests of a module that leave it as it was."""
+    made = Parent()
+    assert made.receive()["ready"] is True
+    yield made
+    made.close()

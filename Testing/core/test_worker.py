@@ -23,15 +23,6 @@ from sslseg.worker import Job, Request
 
 
 @pytest.fixture(scope="module")
-def parent():
-    """One worker for all tests that leave it as it was."""
-    made = Parent()
-    assert made.receive()["ready"] is True
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def exchanged(tmp_path_factory, parent):
     """The files of a volume that is loaded as 'heart', and of its annotation."""
     folder = tmp_path_factory.mktemp("Austausch größer")

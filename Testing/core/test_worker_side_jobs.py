@@ -7,7 +7,7 @@ import psutil
 import pytest
 from pretrain_files import GRID, write_images
 from test_dicom_series import write_series
-from worker_parent import ANNOTATED, GEOMETRY, SHAPE, Parent, images, prediction, training
+from worker_parent import ANNOTATED, GEOMETRY, SHAPE, images, prediction, training
 
 from sslseg.annotation import IGNORE
 from sslseg.checkpoint import read_header
@@ -17,15 +17,6 @@ from sslseg.pretrain_settings import PretrainSettings
 from sslseg.priority import POSIX_IDLE, WINDOWS_IDLE
 from sslseg.settings import Settings
 from sslseg.volume import write_array
-
-
-@pytest.fixture(scope="module")
-def parent():
-    """A worker that has a model."""
-    made = Parent()
-    assert made.receive()["ready"] is True
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

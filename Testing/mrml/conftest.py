@@ -110,6 +110,15 @@ def new_driver(scene):
         driver.end()
 
 
+@pytest.fixture(scope="module")
+def shared_driver(app):
+    """One loop with a warm worker; each test finds an empty scene, as after 'Close scene'."""
+    driver = Driver(app.scene)
+    driver.loop.worker.start()
+    yield driver
+    driver.end()
+
+
 def scripted_worker(script, *, folder, **options):
     return WorkerProcess([sys.executable, "-c", script, str(folder)], **options)
 

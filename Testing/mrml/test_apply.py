@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from loop_driver import ANNOTATED, GEOMETRY, Driver, dice, fast_settings, image_of, truth_of
+from loop_driver import ANNOTATED, GEOMETRY, dice, fast_settings, image_of, truth_of
 from test_loop_faults import DEAF
 
 from main_thread import Ledger
@@ -50,14 +50,6 @@ def expected(model):
     labels = predict(Model.load(model), image, device="cpu").labels
     assert dice(labels > 0, truth_of() > 0) > 0.2  # it is no good model, but one
     return labels
-
-
-@pytest.fixture(scope="module")
-def shared_driver(app):
-    driver = Driver(app.scene)
-    driver.loop.worker.start()
-    yield driver
-    driver.end()
 
 
 @pytest.fixture

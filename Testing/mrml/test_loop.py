@@ -6,20 +6,11 @@ import numpy as np
 import psutil
 import pytest
 import slicer
-from loop_driver import ANNOTATED, GEOMETRY, HIDDEN, SHAPE, Driver, Patient, dice, fast_settings, image_of, truth_of
+from loop_driver import ANNOTATED, GEOMETRY, HIDDEN, SHAPE, Patient, dice, fast_settings, image_of, truth_of
 
 from sslseg.errors import InputError, OutputError
 from SSLSegmentLib import mrml
 from SSLSegmentLib.loop_state import State
-
-
-@pytest.fixture(scope="module")
-def shared_driver(app):
-    """One loop with a warm worker; each test finds an empty scene, as after 'Close scene'."""
-    driver = Driver(app.scene)
-    driver.loop.worker.start()
-    yield driver
-    driver.end()
 
 
 @pytest.fixture
