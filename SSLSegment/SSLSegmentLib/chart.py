@@ -59,6 +59,12 @@ class Chart:
                 table.GetTable().SetValue(row, 1, vtk.vtkVariant(float(value)))
                 table.Modified()
 
+    def points(self, curve: str) -> list[tuple[float, float]]:
+        """Step and value of each point of a curve."""
+        table = self._tables[curve].GetTable()
+        steps, values = (table.GetColumn(n) for n in range(2))
+        return [(steps.GetValue(row), values.GetValue(row)) for row in range(table.GetNumberOfRows())]
+
     def clear(self) -> None:
         """Empty the curves."""
         for table in self._tables.values():

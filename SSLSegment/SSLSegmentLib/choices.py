@@ -40,6 +40,16 @@ ENDING_CHOICES = (
     Choice(ENDINGS[1], f"Labels ({ENDINGS[1]})", "One number for each segment, for most research programs."),
 )
 
+EXPORT_CHOICES = (
+    Choice("seg.nrrd", "Slicer (.seg.nrrd)", "Slicer's own format, with names, colours and codes."),
+    Choice("dcm", "DICOM SEG (.dcm)", "For archives and other workstations. The volume must come from DICOM."),
+    Choice("nii.gz", "Labels (.nii.gz)", "One number for each segment, for most research programs."),
+    Choice("nrrd", "Labels (.nrrd)", "One number for each segment."),
+    Choice("stl", "Surface (.stl)", "A surface for each segment, for printing."),
+    Choice("obj", "Surface (.obj)", "A surface for each segment."),
+    Choice("ply", "Surface (.ply)", "A surface for each segment, with its colour."),
+)
+
 METHODS = (
     Choice("pix2rep", "Pix2Rep", "Learns to find the same place again in two views of a slice, by contrast."),
     Choice("pix2rep-v2", "Pix2Rep-v2", "The same with Barlow Twins: needs no other places to compare with."),

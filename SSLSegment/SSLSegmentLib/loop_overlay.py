@@ -102,6 +102,10 @@ class Overlay:
         """The plot chart node of the latest training; None before its first report, and where somebody removed it."""
         return self._chart.node if self._chart is not None and self._chart.present else None
 
+    def curve(self, name: str) -> list[tuple[float, float]]:
+        """Step and value of each point of "Loss" or "Dice" of the latest training; empty where there is no chart."""
+        return self._chart.points(name) if self._chart is not None and self._chart.present else []
+
     def begin_curves(self) -> None:
         """Start new curves; those of the former training go."""
         if self._chart is not None:

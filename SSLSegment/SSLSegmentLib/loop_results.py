@@ -18,7 +18,7 @@ from SSLSegmentLib.loop_overlay import Overlay
 from SSLSegmentLib.loop_session import WorkerSession
 from SSLSegmentLib.loop_state import Availability, State, availability
 from SSLSegmentLib.result import Result, SegmentVolume
-from SSLSegmentLib.slice_views import jump_to_slice
+from SSLSegmentLib.slice_views import jump_to_slice, slice_in_view
 
 
 class LoopResults(LoopNodes):
@@ -68,6 +68,10 @@ class LoopResults(LoopNodes):
             InputError: there is no volume, or no such slice.
         """
         return jump_to_slice(self._scene, self.user.volume, self.axis if axis is None else axis, index)
+
+    def slice_in_view(self, axis: int | None = None) -> int | None:
+        """The slice along an array axis, or along :attr:`axis`, that the user looks at; None where no view shows one."""
+        return slice_in_view(self._scene, self.user.volume, self.axis if axis is None else axis)
 
     def segment_volumes(self) -> list[SegmentVolume]:
         """How large each predicted segment is, in the order of the segments; empty where there is no prediction."""

@@ -21,6 +21,19 @@ EXCLUDED = "excluded"
 
 NO_VIEW = "No slice view lies along the slices of the volume: rotate one to the volume plane, in the view's controls."
 
+TITLES = {
+    "train": "Train",
+    "stop": "Stop",
+    "suggest_next": "Suggest next slice",
+    "accept_slice": "Accept this slice",
+    "accept_all": "Accept all others",
+    "undo": "Undo accepting",
+    "discard": "Discard",
+    "save_model": "Save trained model…",
+    "export": "Export",
+}
+"""What is on the button of each action."""
+
 DESCRIPTIONS = {
     "train": "Learn from all annotated slices, then predict the whole volume.",
     "stop": "Stop, and keep the best model so far. Press again to give up its prediction as well.",

@@ -1,0 +1,167 @@
+"""The user's segmentation, and the model, as files that the browser downloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from trame.widgets import html
+from trame.widgets import vuetify3 as v3
+from trame_server.utils.typed_state import TypedState
+
+from SSLSegmentLib import labels, wording
+from SSLSegmentLib.choices import EXPORT_CHOICES
+from SSLSegmentLib.export import problem_of
+from SSLSegmentLib.panel_export import ExportWork
+from SSLSegmentLib.panel_tools import attempt
+from SSLSegmentWeb.section_tools import ActionState, Context, heading, hint, marks, on_entered
+
+MODEL_NAME = "model.safetensors"
+
+
+@dataclass
+class FileState:
+    """A file to download."""
+
+    name: str
+    address: str
+
+
+@dataclass
+class ExportState:
+    """What the section shows.
+
+    Attributes:
+        formats: those that are chosen.
+        problems: why a format cannot be written, by format; only of those that cannot.
+        name: what the files are to be called.
+        suggested: what they are called where no name is given.
+        export: whether there is something to export.
+        save_model: whether there is a model.
+        text: how it went.
+        files: to be downloaded, of the latest export.
+    """
+
+    formats: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    suggested: str = ""
+    export: ActionState = field(default_factory=ActionState)
+    save_model: ActionState = field(default_factory=ActionState)
+    text: str = ""
+    files: list[FileState] = field(default_factory=list)
+
+
+class ExportSection:
+    """Formats, name, export, downloads."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._work = ExportWork(context.loop, self._tell)
+        self._exports = count(1)
+        self._state = TypedState(context.server.state, ExportState)
+        names = self._state.name
+        self._state.bind_changes(
+            {names.formats: context.choosing("export_formats"), names.name: context.choosing("export_name")}
+        )
+
+    def build(self) -> None:
+        """What to write, the button, and the files."""
+        names = self._state.name
+        with html.Section(classes="ssl-section"):
+            heading(labels.SECTIONS["export"], wording.DESCRIPTIONS["export"], icon="mdi-tray-arrow-down")
+            self._build_formats()
+            with html.Div(classes="mt-2"):
+                v3.VTextField(
+                    model_value=(names.name,),
+                    label=labels.SETTINGS["export_name"].title,
+                    placeholder=(names.suggested,),
+                    persistent_placeholder=True,
+                    density="compact",
+                    variant="outlined",
+                    hide_details=True,
+                    raw_attrs=[*marks("export-name"), on_entered(names.name)],
+                )
+                hint(labels.SETTINGS["export_name"].tooltip, literal=True)
+            with html.Div(classes="ssl-buttons mt-2"):
+                self._context.action_button(names.export, "export", self._export, testid="export")
+                self._context.action_button(names.save_model, "save_model", self._save_model, testid="save-model")
+            html.P(
+                f"{{{{ {names.text} }}}}",
+                v_if=(names.text,),
+                classes="ssl-status",
+                raw_attrs=[*marks("exported"), 'role="status"'],
+            )
+            self._build_files()
+
+    def _build_formats(self) -> None:
+        names = self._state.name
+        with html.Div(classes="ssl-formats", raw_attrs=['role="group"', f'aria-label="{labels.SECTIONS["export"]}"']):
+            for choice in EXPORT_CHOICES:
+                problem = f"{names.problems}['{choice.value}']"
+                with html.Div(raw_attrs=[f':tabindex="{problem} ? 0 : undefined"']):
+                    v3.VCheckbox(
+                        v_model=(names.formats,),
+                        value=choice.value,
+                        label=choice.title,
+                        disabled=(f"!!{problem}",),
+                        density="compact",
+                        color="primary",
+                        hide_details=True,
+                        raw_attrs=marks(f"export-format-{choice.value}"),
+                    )
+                    hint(f"{problem} || `{choice.tooltip}`")
+
+    def _build_files(self) -> None:
+        files = self._state.name.files
+        with html.Div(v_if=(f"{files}.length",), classes="ssl-files"):
+            with v3.VBtn(
+                "{{ file.name }}",
+                v_for=f"(file, n) in {files}",
+                key="file.address",
+                href=("file.address",),
+                prepend_icon="mdi-download",
+                variant="tonal",
+                size="small",
+                block=True,
+                raw_attrs=[':data-testid="`download-${n}`"', ':download="file.name"'],
+            ):
+                pass
+
+    def show(self) -> None:
+        """The choices as they are now."""
+        loop, data = self._context.loop, self._state.data
+        data.formats = list(loop.settings.export_formats)
+        problems = {choice.value: self._problem_of(choice.value) for choice in EXPORT_CHOICES}
+        data.problems = {name: problem for name, problem in problems.items() if problem}
+        data.name, data.suggested = loop.settings.export_name, self._work.suggested_name
+        self._context.show_action(data.export, "export")
+        self._context.show_action(data.save_model, "save_model")
+
+    def _problem_of(self, name: str) -> str:
+        volume = self._context.loop.volume
+        return problem_of(name, volume) if volume is not None else ""
+
+    def _export(self) -> None:
+        """Each export has a folder of its own: an older one may still be on its way to the browser."""
+        self._context.loop.settings.export_folder = str(self._new_folder())
+        self._offer([])
+        self._work.start(self._offer)
+
+    def _save_model(self) -> None:
+        path = self._new_folder() / MODEL_NAME
+        if attempt(lambda: self._context.loop.save_model(path), self._tell):
+            self._offer([path])
+
+    def _new_folder(self) -> Path:
+        folder = self._context.folder / f"export-{next(self._exports)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _offer(self, paths: list[Path]) -> None:
+        addresses = self._context.download(paths) if paths else []
+        self._state.data.files = [FileState(path.name, address) for path, address in zip(paths, addresses, strict=True)]
+
+    def _tell(self, sentence: str) -> None:
+        self._state.data.text = sentence

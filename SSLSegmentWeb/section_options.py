@@ -1,0 +1,144 @@
+"""What to start from, how long to train, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trame.widgets import html
+from trame.widgets import vuetify3 as v3
+from trame_server.utils.typed_state import TypedState
+
+from SSLSegmentLib import labels
+from SSLSegmentLib.choices import PRESETS, axis_choices, segment_choices
+from SSLSegmentLib.panel_model import ModelWork
+from SSLSegmentWeb.section_tools import Context, items_of, marks, on_entered, select, toggle
+
+NUMBERS = {"time_limit_s": 86_400, "seed": 2**31 - 1}
+"""Settings that are typed in, and their largest values."""
+
+
+@dataclass
+class OptionsState:
+    """What the section shows."""
+
+    preset: str = ""
+    hardware: str = ""
+    is_open: bool = False
+    weights: str = ""
+    weights_items: list[dict] = field(default_factory=list)
+    device: str = ""
+    device_items: list[dict] = field(default_factory=list)
+    axis: int = -1
+    axis_items: list[dict] = field(default_factory=list)
+    background_segment_id: str = ""
+    background_items: list[dict] = field(default_factory=list)
+    time_limit_s: str = ""
+    seed: str = ""
+
+
+class OptionsSection:
+    """Preset and expected time; weights, device and what is rarely changed in a fold."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._work = ModelWork(context.loop)
+        self._state = TypedState(context.server.state, OptionsState)
+        names = self._state.name
+        self._state.bind_changes(
+            {
+                names.preset: context.choosing("preset"),
+                names.weights: context.choosing("weights"),
+                names.background_segment_id: context.choosing("background_segment_id"),
+                names.device: self._choose_device,
+                names.axis: self._choose_axis,
+                names.time_limit_s: lambda text: self._choose_number("time_limit_s", text),
+                names.seed: lambda text: self._choose_number("seed", text),
+            }
+        )
+
+    def build(self) -> None:
+        """The preset, what to expect of it, and the fold."""
+        names = self._state.name
+        toggle(names.preset, PRESETS, labels.SETTINGS["preset"], testid="preset")
+        with html.Div(classes="ssl-caption", v_if=(names.hardware,)):
+            v3.VIcon("mdi-chip", size="15", classes="mr-1")
+            html.Span(f"{{{{ {names.hardware} }}}}", raw_attrs=[*marks("hardware"), 'role="status"'])
+        with html.Button(
+            click=f"{names.is_open} = !{names.is_open}",
+            classes="ssl-fold",
+            raw_attrs=['type="button"', *marks("options"), f':aria-expanded="{names.is_open}"'],
+        ):
+            v3.VIcon(icon=(f"{names.is_open} ? 'mdi-chevron-down' : 'mdi-chevron-right'",), size="18")
+            html.Span("Options")
+            html.Span(f"{{{{ {self._summary()} }}}}", v_if=(f"!{names.is_open}",), classes="ssl-fold-summary")
+        with html.Div(v_if=(names.is_open,), classes="pt-2"):
+            self._build_fold()
+
+    def _summary(self) -> str:
+        """An expression: the titles of the chosen weights and device."""
+        names = self._state.name
+        titles = [
+            f"({items}.find(each => each.value === {name}) || {{title: ''}}).title"
+            for items, name in ((names.weights_items, names.weights), (names.device_items, names.device))
+        ]
+        return f"[{', '.join(titles)}].filter(Boolean).join(' · ')"
+
+    def _build_fold(self) -> None:
+        names, settings = self._state.name, labels.SETTINGS
+        for name, items, setting, testid in (
+            (names.weights, names.weights_items, "weights", "weights"),
+            (names.device, names.device_items, "device", "device"),
+            (names.axis, names.axis_items, "axis", "axis"),
+            (names.background_segment_id, names.background_items, "background_segment_id", "background"),
+        ):
+            select(name, items, settings[setting], testid=testid)
+        with html.Div(classes="ssl-buttons"):
+            for name, setting, suffix, testid in (
+                (names.time_limit_s, "time_limit_s", "s", "time-limit"),
+                (names.seed, "seed", None, "seed"),
+            ):
+                v3.VTextField(
+                    model_value=(name,),
+                    label=settings[setting].title,
+                    suffix=suffix,
+                    type="number",
+                    min=0,
+                    density="compact",
+                    variant="outlined",
+                    hide_details=True,
+                    raw_attrs=[*marks(testid), on_entered(name)],
+                )
+
+    def show(self) -> None:
+        """The choices as they are now."""
+        loop, data, settings = self._context.loop, self._state.data, self._context.loop.settings
+        data.preset = settings.preset
+        data.hardware = loop.hardware.text
+        data.weights_items, data.weights = items_of(self._work.weights()), settings.weights
+        data.device_items, data.device = items_of(self._work.devices()), settings.device
+        data.axis_items, data.axis = items_of(axis_choices(loop.volume)), settings.axis
+        data.background_items = items_of(segment_choices(loop.segmentation))
+        data.background_segment_id = settings.background_segment_id
+        data.time_limit_s, data.seed = f"{settings.time_limit_s:g}", str(settings.seed)
+
+    def _choose_device(self, device: str) -> None:
+        if device != self._context.loop.settings.device:
+            self._work.choose_device(device)
+            self._context.show()
+
+    def _choose_axis(self, axis: int) -> None:
+        if axis != self._context.loop.settings.axis:
+            self._context.loop.axis = axis
+            self._context.show()
+
+    def _choose_number(self, name: str, text: Any) -> None:
+        """What is no number is put back."""
+        kept = getattr(self._context.loop.settings, name)
+        try:
+            value = min(max(type(kept)(float(text)), 0), NUMBERS[name])
+        except (TypeError, ValueError, OverflowError):
+            value = kept
+        setattr(self._context.loop.settings, name, type(kept)(value))
+        if value != kept or text != f"{value:g}":
+            self._context.show()

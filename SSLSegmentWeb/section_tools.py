@@ -1,0 +1,211 @@
+"""What the sections of the panel in a browser have in common: how a button, a switch and a sentence look and behave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Protocol
+
+from trame.widgets import html
+from trame.widgets import vuetify3 as v3
+from trame_server import Server
+from trame_server.utils.typed_state import TypedState
+
+from SSLSegmentLib import wording
+from SSLSegmentLib.choices import Choice
+from SSLSegmentLib.labels import Label
+from SSLSegmentLib.loop import AnnotationLoop
+
+Download = Callable[[list[Path]], list[str]]
+
+
+class Section(Protocol):
+    """One section of the panel."""
+
+    def build(self) -> None:
+        """Add the widgets to the element that is open."""
+        ...
+
+    def show(self) -> None:
+        """Copy what the loop says into the state of the page."""
+        ...
+
+
+@dataclass
+class ActionState:
+    """Whether an action of the loop is possible, and the tooltip of its button."""
+
+    allowed: bool = False
+    tooltip: str = ""
+
+
+@dataclass
+class StepState:
+    """Which action is put forward."""
+
+    action: str = ""
+
+
+class Context:
+    """What every section works with.
+
+    Args:
+        server: the page's server.
+        loop: the work; the sections call it and read it, and decide nothing.
+        folder: private to this session; files to be downloaded are written there.
+        download: takes files, and gives the addresses at which the browser gets them.
+        show: shows the whole panel anew.
+
+    Attributes:
+        step: state that says which button is put forward.
+    """
+
+    def __init__(
+        self, server: Server, loop: AnnotationLoop, folder: Path, download: Download, show: Callable[[], None]
+    ) -> None:
+        self.server = server
+        self.loop = loop
+        self.folder = folder
+        self.download = download
+        self.show = show
+        self.step = TypedState(server.state, StepState)
+
+    def doing(self, action: Callable[..., object]) -> Callable[..., None]:
+        """``action`` as a handler of the page: what has changed is shown at once."""
+
+        def handler(*arguments: Any) -> None:
+            action(*arguments)
+            self.show()
+
+        return handler
+
+    def choosing(self, name: str) -> Callable[[Any], None]:
+        """A handler that puts a value into a setting of the loop."""
+
+        def handler(value: Any) -> None:
+            kept = getattr(self.loop.settings, name)
+            if value != kept and value is not None:
+                setattr(self.loop.settings, name, type(kept)(value))
+                self.loop.update_display()
+                self.show()
+
+        return handler
+
+    def show_action(self, state: ActionState, action: str) -> None:
+        """What the loop says about an action."""
+        state.allowed = self.loop.availability(action).allowed
+        state.tooltip = wording.tooltip(self.loop, action)
+
+    def action_button(self, names: ActionState, action: str, click: Callable[..., object], **options: Any) -> None:
+        """A button of an action of the loop, with its title; filled where it is put forward."""
+        forward = f"{self.step.name.action} === '{action}'"
+        button(
+            wording.TITLES[action],
+            names,
+            self.doing(click),
+            color=(f"{forward} ? 'primary' : undefined",),
+            variant=(f"{forward} ? 'flat' : 'tonal'",),
+            **options,
+        )
+
+
+def button(title: str, names: ActionState, click: Callable[..., object], *, testid: str, **options: Any) -> None:
+    """A button that is enabled as ``names`` say; its tooltip is also there, for mouse and keyboard, while it is not."""
+    with html.Div(classes="ssl-action", raw_attrs=[f':tabindex="{names.allowed} ? undefined : 0"']):
+        v3.VBtn(
+            title,
+            block=True,
+            disabled=(f"!{names.allowed}",),
+            click=click,
+            raw_attrs=[*marks(testid), f':aria-description="{names.tooltip}"'],
+            **options,
+        )
+        hint(names.tooltip)
+
+
+def hint(tooltip: str, *, literal: bool = False) -> None:
+    """The tooltip of the element that is open: the name of a state, or the text itself."""
+    v3.VTooltip(
+        activator="parent",
+        location="bottom",
+        max_width=320,
+        open_delay=400,
+        content_class="ssl-hint",
+        text=tooltip if literal else (tooltip,),
+    )
+
+
+def marks(testid: str, label: str = "") -> list[str]:
+    """Attributes by which tests find an element, and what a screen reader calls it."""
+    found = [f'data-testid="{escape(testid)}"']
+    return [*found, f'aria-label="{escape(label)}"'] if label else found
+
+
+def on_entered(name: str) -> str:
+    """An attribute: what is typed into a field is taken once it is complete, not letter by letter."""
+    return f'@change="{name} = $event.target.value"'
+
+
+def heading(title: str, tooltip: str, *, icon: str) -> None:
+    """The title of a section, with a mark that explains it."""
+    with html.Div(classes="ssl-heading"):
+        v3.VIcon(icon, size="18", color="primary", classes="mr-2")
+        html.H2(title, classes="text-subtitle-2 flex-grow-1")
+        with html.Span(classes="ssl-help", raw_attrs=['tabindex="0"', 'role="note"', *marks("help", tooltip)]):
+            v3.VIcon("mdi-help-circle-outline", size="16")
+            hint(tooltip, literal=True)
+
+
+def hex_color(color: Sequence[float]) -> str:
+    """A colour (red, green, blue, 0 to 1) as the page writes it."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color)
+
+
+def select(name: str, items: str, label: Label, *, testid: str, **options: Any) -> None:
+    """A list to choose from, as :func:`items_of` makes it."""
+    v3.VSelect(
+        v_model=(name,),
+        items=(items,),
+        label=label.title,
+        item_props=True,
+        density="compact",
+        variant="outlined",
+        hide_details=True,
+        classes="mb-2",
+        menu_props=("{contentClass: 'ssl-menu', maxWidth: 340}",),
+        raw_attrs=marks(testid),
+        **options,
+    )
+
+
+def items_of(choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    """Choices as the entries of :func:`select`."""
+    return [{"title": choice.title, "value": choice.value, "subtitle": choice.tooltip} for choice in choices]
+
+
+def toggle(name: str, choices: Sequence[Choice], label: Label, *, testid: str, titles: Sequence[str] = ()) -> None:
+    """A row of buttons of which one is chosen."""
+    with v3.VBtnToggle(
+        v_model=(name,),
+        mandatory=True,
+        divided=True,
+        density="compact",
+        variant="outlined",
+        color="primary",
+        classes="ssl-toggle",
+        raw_attrs=[*marks(testid, label.title), 'role="group"'],
+    ):
+        for choice, title in zip(choices, titles or [choice.title for choice in choices], strict=True):
+            with v3.VBtn(
+                title,
+                value=choice.value,
+                size="small",
+                raw_attrs=[
+                    *marks(f"{testid}-{choice.value.replace(' ', '-')}"),
+                    f":aria-pressed=\"{name} === '{choice.value}'\"",
+                ],
+            ):
+                if choice.tooltip:
+                    hint(choice.tooltip, literal=True)
