@@ -50,6 +50,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m sslseg.benchmarks.speed -o $(OUT)/bench
+	$(BIN)/python -m sslseg.benchmarks.pretrain_speed -o $(OUT)/bench
 
 # Repeats the pretraining of the weights in Resources/Models; an interrupted run goes on where it was.
 weights: $(WEIGHTS)

@@ -47,7 +47,7 @@ class Measurement:
     Attributes:
         what: was measured.
         value: in ``unit``.
-        unit: "s", "GB" or "slices/s".
+        unit: "s", "GB", "MB", "slices/s", or "" for a ratio.
         goal: the most that is allowed; None where there is no goal.
     """
 
@@ -164,13 +164,13 @@ def main(arguments: list[str] | None = None) -> None:
         _predict_large(options.predict_large)
         return
     options.output.mkdir(parents=True, exist_ok=True)
-    sys.stdout.write(f"{_hardware()}\n")
+    sys.stdout.write(f"{hardware()}\n")
     rows = [Measurement("worker, start to ready", worker_start_seconds(), "s", 6)]
     case = annotated_case(CARDIAC)
     training, model = training_measurements(case)
     rows += training + prediction_measurements(case, model) + [memory_measurement(model)]
     sys.stdout.writelines(f"{row}\n" for row in rows)
-    report = {"hardware": _hardware(), "seed": 0, "measurements": [asdict(row) for row in rows]}
+    report = {"hardware": hardware(), "seed": 0, "measurements": [asdict(row) for row in rows]}
     with atomic_path(options.output / "speed.json") as temporary:
         temporary.write_text(json.dumps(report, indent=2), encoding="utf-8")
 
@@ -178,21 +178,27 @@ def main(arguments: list[str] | None = None) -> None:
 def _predict_large(path: Path) -> None:
     case = annotated_case(LARGE_CT)
     predict(Model.load(path), case.volume, annotation=case.annotation, device="cpu")
-    sys.stdout.write(f"{_peak_memory_gb()}\n")
+    sys.stdout.write(f"{peak_memory_gb()}\n")
 
 
-def _peak_memory_gb() -> float:
-    """The most memory this process has held so far; Windows and POSIX keep it in different places."""
+def peak_memory_gb() -> float:
+    """The most memory that this process has held so far, in GB; each system keeps it in a place of its own."""
     info = psutil.Process().memory_info()
     if hasattr(info, "peak_wset"):
         return info.peak_wset / 1e9
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage tells a child of the peak of its parent, too
+        (kib,) = (
+            line.split()[1] for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM")
+        )
+        return int(kib) * 1024 / 1e9
     import resource  # noqa: PLC0415 - there on POSIX only
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS counts in bytes
 
 
-def _hardware() -> str:
+def hardware() -> str:
+    """What was measured on, in one line."""
     return (
         f"sslseg {__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads, "
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {platform.system()}"
