@@ -12,16 +12,15 @@ import types
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
 import vtk
 
-from sslseg.dicom_series import files_of_series, is_dicom
 from sslseg.errors import InputError, OutputError
 from sslseg.files import atomic_path
-from sslseg.labelmap_io import SEGMENTATION_ENDING, read_dense_labels
+from sslseg.labelmap_io import read_dense_labels
 from sslseg.volume import read_volume
-from SSLSegmentLib.mrml import fill_segmentation, fill_volume, volume_geometry
+from SSLSegmentLib.loading import add_segmentation, add_volume
+from SSLSegmentLib.mrml import volume_geometry
 
 
 class HeadlessApp:
@@ -63,18 +62,7 @@ class HeadlessApp:
         Raises:
             InputError: see :func:`sslseg.volume.read_volume`.
         """
-        volume = read_volume(path)
-        node = self.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", volume.name)
-        fill_volume(node, volume.array, volume.geometry)
-        node.CreateDefaultDisplayNodes()
-        storage = self.scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
-        storage.SetFileName(str(path))
-        if is_dicom(Path(path)):
-            storage.ResetFileNameList()
-            for file in files_of_series(Path(path)):
-                storage.AddFileName(str(file))
-        node.SetAndObserveStorageNodeID(storage.GetID())
-        return node
+        return add_volume(self.scene, read_volume(path), path)
 
     def load_segmentation(
         self, path: str | os.PathLike[str], volume_node: slicer.vtkMRMLScalarVolumeNode
@@ -87,20 +75,7 @@ class HeadlessApp:
             InputError: see :func:`sslseg.labelmap_io.read_dense_labels`.
         """
         annotation = read_dense_labels(path, volume_geometry(volume_node))
-        if str(path).lower().endswith(SEGMENTATION_ENDING):
-            # SimpleITK has read it before: on a damaged file Slicer's reader ends the process.
-            name = Path(path).name[: -len(SEGMENTATION_ENDING)]
-            node = self._segmentations.LoadSegmentationFromFile(str(path), True, name)
-            if node is None:
-                raise InputError(
-                    f"{path} is no segmentation that Slicer reads: export it again from where it was made."
-                )
-            return node
-        node = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", Path(path).name.split(".")[0])
-        node.CreateDefaultDisplayNodes()
-        labels = np.where(annotation.known, annotation.labels, 0).astype(np.uint8)
-        fill_segmentation(node, volume_node, labels, annotation.segments)
-        return node
+        return add_segmentation(self._segmentations, annotation, path, volume_node)
 
     def save_scene(self, path: str | os.PathLike[str]) -> None:
         """Write everything into one .mrb file, which desktop Slicer opens.

@@ -165,6 +165,19 @@ class AnnotationLoop(LoopResults):
 
     # The end
 
+    def rest(self) -> None:
+        """End the workers because nobody is there to see what they do; what was drawn and found stays.
+
+        A training is cancelled. The next one starts a worker anew.
+        """
+        if self._job is not None:
+            self._job.abandon()
+            self._leave(State.CANCELLED)
+            self._tell(SSLSegError("The training was stopped because nobody was looking any more: train again."))
+        for job in (self.apply, self.pretraining, self.hardware):
+            job.close()
+        self.worker.kill()
+
     def shutdown(self) -> None:
         """End the workers and stop observing the scene. Poll until :attr:`alive` is false, or leave it to exit."""
         if self._job is not None:

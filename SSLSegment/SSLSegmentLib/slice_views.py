@@ -41,7 +41,7 @@ def jump_to_slice(scene: Any, volume: Any, axis: int, index: int) -> int:
         raise InputError("There is no volume: choose one before jumping to a slice.")
     check_slices([index], volume_geometry(volume).shape, axis)
     position = _centre(volume, _voxel_to_world(volume), axis, index)
-    views = [view for view in scene.GetNodesByClass("vtkMRMLSliceNode") if _shows(view, volume, axis)]
+    views = [view for view in scene.GetNodesByClass("vtkMRMLSliceNode") if shows_axis(view, volume, axis)]
     for view in views:
         view.JumpSliceByOffsetting(*position)
     return len(views)
@@ -65,7 +65,7 @@ def slice_in_view(scene: Any, volume: Any, axis: int) -> int | None:
     views = list(scene.GetNodesByClass("vtkMRMLSliceNode"))
     shown = [view for view in views if view.IsMappedInLayout()]  # outside of the desktop nothing is ever mapped
     for view in shown or views:
-        if volume is not None and _shows(view, volume, axis):
+        if volume is not None and shows_axis(view, volume, axis):
             to_world, plane = _voxel_to_world(volume), lps_affine(view.GetSliceToRAS())
             first = _centre(volume, to_world, axis, 0) * (-1, -1, 1)
             normal, step = plane[:3, 2], to_world[:3, 2 - axis]
@@ -150,7 +150,7 @@ def _put(view: Any, layer: _Layer) -> None:
     view.EndModify(was_modifying)
 
 
-def _shows(view: Any, volume: Any, axis: int) -> bool:
+def shows_axis(view: Any, volume: Any, axis: int) -> bool:
     """Whether a view shows slices along an array axis of a volume."""
     normal = lps_affine(view.GetSliceToRAS())[:3, 2]
     step = _voxel_to_world(volume)[:3, 2 - axis]

@@ -1,0 +1,184 @@
+"""What goes over HTTP beside the page: the secret of the session, uploads, downloads, and what replaces trame's own."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import BodyPartReader, web
+
+from sslseg.errors import SSLSegError
+
+SECRET_HEADER = "X-SSLSegment-Secret"
+KINDS = ("volume", "segmentation")
+CHUNK_BYTES = 1 << 20
+MAX_NAME = 200
+MAX_FILES = 4096
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; "
+    "connect-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
+)
+"""Vue compiles its templates in the browser, which takes eval; nothing comes from, or goes to, another host."""
+
+
+class Refusal(Exception):  # noqa: N818 - becomes an answer, not a failure
+    """An upload that is not taken, with the status to answer."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Files:
+    """The routes of one session.
+
+    Args:
+        secret: without it nothing is answered but 403.
+        folder: private to the session.
+        upload_limit: bytes of one upload.
+        take: opens what was uploaded: kind, and a file or a folder of files. Raises :class:`SSLSegError`.
+        on_sockets: told how many browsers are connected whenever that changes.
+    """
+
+    def __init__(
+        self,
+        secret: str,
+        folder: Path,
+        upload_limit: int,
+        take: Callable[[str, Path], Awaitable[None]],
+        on_sockets: Callable[[int], None],
+    ) -> None:
+        self._secret = secret
+        self._folder = folder
+        self._limit = upload_limit
+        self._take = take
+        self._on_sockets = on_sockets
+        self._sockets = 0
+        self._offered: dict[tuple[str, str], Path] = {}
+
+    def bind(self, app: web.Application) -> None:
+        """Put the routes and the check of the secret into trame's server before it starts."""
+        app.middlewares.append(self._guard)
+        app.router.add_post("/files/{kind}", self._upload)
+        app.router.add_get("/files/{token}/{name}", self._download)
+
+    def offer(self, paths: Sequence[Path]) -> list[str]:
+        """Let the browser download these files.
+
+        Returns:
+            A URL for each, relative to the page.
+        """
+        urls = []
+        for path in paths:
+            token = secrets.token_urlsafe(16)
+            self._offered[token, path.name] = path
+            urls.append(f"files/{token}/{quote(path.name)}")
+        return urls
+
+    @property
+    def _guard(self) -> Any:
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            given = request.headers.get(SECRET_HEADER, "")
+            if not hmac.compare_digest(given.encode(), self._secret.encode()):
+                return web.Response(status=403, text="This session belongs to somebody else.")
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self._count(request, handler)
+            response = await handler(request)
+            response.headers.setdefault("Content-Security-Policy", POLICY)
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
+            response.headers.setdefault("Referrer-Policy", "no-referrer")
+            return response
+
+        return guard
+
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._sockets += 1
+        self._on_sockets(self._sockets)
+        try:
+            return await handler(request)
+        finally:
+            self._sockets -= 1
+            self._on_sockets(self._sockets)
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        path = self._offered.get((request.match_info["token"], request.match_info["name"]))
+        if path is None or not path.is_file():
+            raise web.HTTPNotFound(text="This file is not there any more: export it again.")
+        disposition = f"attachment; filename*=UTF-8''{quote(path.name)}"
+        return web.FileResponse(path, headers={"Content-Disposition": disposition})
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        folder = self._folder / "uploads" / secrets.token_hex(8)
+        try:
+            kind = request.match_info["kind"]
+            if kind not in KINDS:
+                raise Refusal(404, "Only a volume or a segmentation can be uploaded.")
+            if (request.content_length or 0) > self._limit + CHUNK_BYTES:
+                raise Refusal(413, self._too_large())
+            folder.mkdir(parents=True, mode=0o700)
+            received = await self._receive(request, folder)
+            await self._take(kind, received)
+        except Refusal as refusal:
+            return web.Response(status=refusal.status, text=str(refusal))
+        except SSLSegError as error:
+            return web.Response(
+                status=400, text=str(error).replace(f"{folder}/", "").replace(str(folder), "The upload")
+            )
+        return web.Response(status=204)
+
+    async def _receive(self, request: web.Request, folder: Path) -> Path:
+        if not request.content_type.startswith("multipart/"):
+            path = folder / checked_name(request.query.get("name", ""))
+            await self._store(request.content.iter_chunked(CHUNK_BYTES), path, self._limit)
+            return path
+        left, count = self._limit, 0
+        async for part in await request.multipart():
+            count += 1
+            if not isinstance(part, BodyPartReader) or count > MAX_FILES:
+                raise Refusal(400, f"One upload takes at most {MAX_FILES} files.")
+            checked_name(Path((part.filename or "").replace("\\", "/")).name)
+            left -= await self._store(_chunks(part), folder / f"{count:05d}", left)
+        if not count:
+            raise Refusal(400, "The upload holds no file: choose one.")
+        return folder
+
+    async def _store(self, chunks: Any, path: Path, limit: int) -> int:
+        size = 0
+        with path.open("xb") as stream:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise Refusal(413, self._too_large())
+                stream.write(chunk)
+        return size
+
+    def _too_large(self) -> str:
+        return (
+            f"The file is larger than {self._limit / 1e6:.0f} MB, the limit of this server: ask its owner to raise it."
+        )
+
+
+async def _chunks(part: BodyPartReader) -> Any:
+    while chunk := await part.read_chunk(CHUNK_BYTES):
+        yield chunk
+
+
+def checked_name(name: str) -> str:
+    """``name`` if it is a plain file name.
+
+    Raises:
+        Refusal: it is empty, too long, hidden, or would lead to another folder.
+    """
+    bad = set('/\\:*?"<>|')
+    if not name or len(name.encode("utf-8", "replace")) > MAX_NAME or name.startswith((".", " ")) or name.endswith("."):
+        raise Refusal(400, "The name of the file is empty or cannot be used: rename it and try again.")
+    if any(character in bad or not character.isprintable() for character in name):
+        raise Refusal(400, "The name of the file holds characters that are not allowed: rename it and try again.")
+    return name

@@ -1,0 +1,99 @@
+"""The page: a bar at the top, data and panel at the left, the editor's tools above the views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from trame.ui.vuetify3 import VAppLayout
+from trame.widgets import html
+from trame.widgets import vuetify3 as v3
+from trame_client import module as client_module
+from trame_server import Server
+
+from SSLSegmentWeb.editor import EditorTools
+from SSLSegmentWeb.section_tools import marks
+
+TITLE = "SSLSegment"
+DRAWER_WIDTH = 380
+OWN = Path(__file__).with_name("page")
+ICON = Path(__file__).parents[1] / "Resources" / "SSLSegment.png"
+
+
+class Page(VAppLayout):
+    """Puts the parts of the application where they belong.
+
+    Args:
+        server: trame's.
+        build_views: adds the grid of views to the element that is open.
+        build_drawer: adds what is at the left; given the tools, for the segments.
+    """
+
+    def __init__(
+        self, server: Server, build_views: Callable[[Any], None], build_drawer: Callable[[EditorTools], None]
+    ) -> None:
+        super().__init__(server, template_name="main")
+        server.state.trame__title = TITLE
+        server.state.trame__favicon = "logo.png"
+        server.state.volume_name = ""
+        self.root.theme = "dark"
+        with self:
+            self._build_bar()
+            with v3.VMain(classes="d-flex flex-column", style="height: 100vh;"):
+                with html.Div(classes="ssl-tools"):
+                    self.tools = EditorTools()
+                with html.Div(style="flex: 1; min-height: 0; position: relative;"):
+                    build_views(self)
+                    self.tools.build_options()
+            with v3.VNavigationDrawer(permanent=True, location="left", width=DRAWER_WIDTH):
+                build_drawer(self.tools)
+        self.flush_content()
+
+    def _build_bar(self) -> None:
+        with v3.VAppBar(density="compact", height=44, flat=True, border=True):
+            html.Img(src="logo.png", style="height: 26px; margin-left: 12px;", alt="")
+            html.Span(TITLE, classes="text-subtitle-1 ml-2", style="font-weight: 600;")
+            html.Span("{{ volume_name }}", classes="text-body-2 ml-4 text-medium-emphasis text-truncate")
+            v3.VSpacer()
+            v3.VSelect(
+                v_model=("layout_id",),
+                items=("layout_ids",),
+                density="compact",
+                variant="plain",
+                hide_details=True,
+                prepend_inner_icon="mdi-view-dashboard-outline",
+                style="max-width: 170px;",
+                classes="mr-2",
+                raw_attrs=marks("layout", "Views"),
+            )
+
+
+def bind_page(app: web.Application) -> None:
+    """Serve the first page with our name, icon and script, before trame's own."""
+    www = Path(client_module.__file__).with_name("vue3-www")
+    index = (www / "index.html").read_text(encoding="utf-8")
+    for former, new in (
+        (
+            "<title>trame is built by Kitware</title>",
+            f'<title>{TITLE}</title><script src="sslsegment/page.js"></script>',
+        ),
+        ('content="Application built with trame, a product from Kitware"', f'content="{TITLE}"'),
+        ("We're sorry but trame built by Kitware doesn't", f"{TITLE} doesn't"),
+    ):
+        index = index.replace(former, new)
+
+    async def first(_: web.Request) -> web.Response:
+        return web.Response(text=index, content_type="text/html")
+
+    async def loading(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(OWN / "loading.html")
+
+    async def icon(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(ICON)
+
+    app.router.add_get("/index.html", first)
+    app.router.add_get("/loading.tpl", loading)
+    app.router.add_get("/logo.png", icon)
+    app.router.add_static("/sslsegment", OWN)
