@@ -7,8 +7,10 @@ import sys
 import time
 
 import pytest
+import torch
 from cli_files import SSLSEG, runner
 from pretrain_files import write_images, write_mess
+from safetensors.torch import load_file
 
 from sslseg.checkpoint import read_header
 from sslseg.model import load_backbone
@@ -74,12 +76,52 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
     assert read_header(out)["steps"] == done["steps"] > 3
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+PART_OF_A_RUN = """
+import json, sys
+from pathlib import Path
+import torch
+from sslseg.pretrain import pretrain
+from sslseg.pretrain_ranks import is_first_process
+from sslseg.pretrain_settings import PretrainSettings
+
+torch.set_num_threads(1)
+data, out, stop, resume = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "resume"
+settings = PretrainSettings("pix2rep", backbone="tiny", steps=6, batch=4, patch=16, max_pixels=40, device="cpu")
+made = []
+result = pretrain(
+    [data], out, settings, resume=resume, on_progress=made.append,
+    should_stop=lambda: stop > 0 and made != [] and made[-1].step >= stop,
+)
+if is_first_process():
+    out.with_suffix(".json").write_text(json.dumps([result.stopped, result.losses]))
+"""
+
+
+@pytest.mark.slow
+def test_processes_go_on_together_where_they_were_stopped(tmp_path):
+    data, script = write_images(tmp_path / "data"), tmp_path / "part.py"
+    script.write_text(PART_OF_A_RUN, encoding="utf-8")
+
+    def part(name, stop, how):
+        out = tmp_path / f"{name}.safetensors"
+        subprocess.run([*TORCHRUN, str(script), str(data), str(out), str(stop), how], check=True, capture_output=True)
+        return json.loads(out.with_suffix(".json").read_text())
+
+    whole, first, rest = part("whole", 0, "anew"), part("parts", 3, "anew"), part("parts", 0, "resume")
+    assert [ended for ended, _ in (whole, first, rest)] == ["schedule", "request", "schedule"]
+    assert len(first[1]) == 3
+    assert first[1] + rest[1] == whole[1]
+    expected, found = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
 @pytest.mark.slow
 def test_two_processes_work_together(tmp_path):
     data, out = write_images(tmp_path / "data"), tmp_path / "w.safetensors"
     words = ["pretrain", "--method", "hssl", "--data", data, "-o", out, *TINY, "--steps", "3", "--json"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    done = subprocess.run([*torchrun, *SSLSEG[-1:], *map(str, words)], capture_output=True, text=True, check=True)
+    done = subprocess.run([*TORCHRUN, "-m", *SSLSEG[-1:], *map(str, words)], capture_output=True, text=True, check=True)
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
     assert json.loads(line)["steps"] == 3
     assert load_backbone(out)[1]["steps"] == 3
