@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _NAME_BYTES = 100  # file systems take 255, and a surface has the names of the segmentation and of the segment
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
-_NOT_FROM_DICOM = "The volume '{}' was not loaded from DICOM, which a DICOM SEG refers to: " + (
-    "load the DICOM series, or export as .seg.nrrd."
+_NOT_FROM_DICOM = (
+    "The volume '{}' was not loaded from DICOM, which a DICOM SEG refers to: load the series, or export as .seg.nrrd."
 )
 _RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 

@@ -70,7 +70,7 @@ class LoopResults(LoopNodes):
         return jump_to_slice(self._scene, self.user.volume, self.axis if axis is None else axis, index)
 
     def slice_in_view(self, axis: int | None = None) -> int | None:
-        """The slice along an array axis, or along :attr:`axis`, that the user looks at; None where no view shows one."""
+        """The slice along an array axis (or :attr:`axis`) that the user looks at; None where no view shows one."""
         return slice_in_view(self._scene, self.user.volume, self.axis if axis is None else axis)
 
     def segment_volumes(self) -> list[SegmentVolume]:

@@ -1,4 +1,4 @@
-"""Exporting from a panel, and what it says meanwhile and afterwards. No Qt."""
+"""Exporting from a panel. No Qt."""
 
 from __future__ import annotations
 
@@ -13,42 +13,32 @@ from SSLSegmentLib.panel_tools import attempt
 if TYPE_CHECKING:
     from SSLSegmentLib.loop import AnnotationLoop
 
+WRITING = "Writing…"
 
-class ExportWork:
-    """Writes the user's segmentation to files.
+
+def start_export(
+    loop: AnnotationLoop, then: Callable[[list[Path], list[str]], None], tell: Callable[[str], None]
+) -> None:
+    """Write the user's segmentation to files as the settings say.
 
     Args:
         loop: the work.
-        on_said: called with each sentence about the export: that it is under way, how it ended.
+        then: is given the files once they are complete, and sentences about what was left out.
+        tell: is told in a sentence that it goes on, and why it did not succeed.
     """
+    said = len(loop.messages)
 
-    def __init__(self, loop: AnnotationLoop, on_said: Callable[[str], None]) -> None:
-        self._loop = loop
-        self._tell = on_said
+    def failed(error: SSLSegError) -> None:
+        tell(str(error))
 
-    @property
-    def suggested_name(self) -> str:
-        """What the files are called unless the user says otherwise; empty where there is nothing to export."""
-        loop = self._loop
-        both = loop.volume is not None and loop.segmentation is not None
-        return suggested_name(loop.segmentation, loop.volume) if both else ""
+    tell(WRITING)
+    attempt(
+        lambda: loop.start_export(lambda paths: then(paths, loop.messages[said:]), failed),
+        lambda sentence: tell(sentence) if sentence else None,  # a small volume is written already
+    )
 
-    def start(self, then: Callable[[list[Path]], None] = lambda _: None) -> None:
-        """Write the files as the settings say, and hand them to ``then``."""
-        loop = self._loop
-        said = len(loop.messages)
 
-        def written(paths: list[Path]) -> None:
-            names = ", ".join(path.name for path in paths)
-            self._tell("\n".join([f"Written: {names}", *loop.messages[said:]]))
-            then(paths)
-
-        def failed(error: SSLSegError) -> None:
-            self._tell(str(error))
-
-        self._tell("Writing…")
-        self._attempt(lambda: loop.start_export(written, failed))
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        """Say why it cannot begin; what it said itself, if it has ended already, stays."""
-        attempt(action, lambda sentence: self._tell(sentence) if sentence else None)
+def default_name(loop: AnnotationLoop) -> str:
+    """What files are called unless the user says otherwise; empty where there is nothing to export."""
+    both = loop.volume is not None and loop.segmentation is not None
+    return suggested_name(loop.segmentation, loop.volume) if both else ""

@@ -20,7 +20,7 @@ class SlicesWork:
         loop: the work.
 
     Attributes:
-        suggested: the slice that was suggested last; None where there is none, and once it belongs to an old training.
+        suggested: the slice that was suggested last; None where there is none, and once it is annotated.
     """
 
     def __init__(self, loop: AnnotationLoop) -> None:
@@ -35,8 +35,11 @@ class SlicesWork:
         return "\n".join(filter(None, [self._reason, self._fault]))
 
     def follow(self) -> None:
-        """Forget a suggestion of an earlier training."""
-        if self.suggested is not None and self.suggested not in self._loop.suggestions:
+        """Forget a suggestion of an earlier training, and one that was followed."""
+        loop, suggested = self._loop, self.suggested
+        if suggested is None:
+            return
+        if suggested not in loop.suggestions or suggested.index in loop.user.used_slices(loop.result_axis):
             self.suggested, self._reason, self._fault = None, "", ""
 
     def suggest(self) -> None:

@@ -53,12 +53,17 @@ class TrainWork:
         """Why the last training failed or could not begin, in one line; may be empty."""
         return wording.error_line(self._loop) or self._fault
 
+    @property
+    def log_size(self) -> int:
+        """How much the worker has printed, bytes."""
+        path = self._loop.log_path
+        return path.stat().st_size if path is not None and path.is_file() else 0
+
     def log_tail(self) -> str:
         """The end of what the worker printed; the file is read only where it has grown."""
-        path = self._loop.log_path
-        if path is None or not path.is_file():
+        path, size = self._loop.log_path, self.log_size
+        if path is None or not size:
             return ""
-        size = path.stat().st_size
         if self._log[:2] != (path, size):
             with path.open("rb") as file:
                 file.seek(max(0, size - LOG_BYTES))

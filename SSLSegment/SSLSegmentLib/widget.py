@@ -14,6 +14,7 @@ import vtk
 
 from SSLSegmentLib import shortcuts, worker_process
 from SSLSegmentLib.loop import AnnotationLoop
+from SSLSegmentLib.panel_tools import look_at_hardware
 from SSLSegmentLib.parameters import read_settings, write_settings
 from SSLSegmentLib.widget_apply import ApplySection
 from SSLSegmentLib.widget_data import DataSection
@@ -24,7 +25,7 @@ from SSLSegmentLib.widget_pretrain import PretrainSection
 from SSLSegmentLib.widget_result import ResultSection
 from SSLSegmentLib.widget_shortcuts import Shortcuts
 from SSLSegmentLib.widget_slices import SlicesSection
-from SSLSegmentLib.widget_tools import Context, Section, attempt
+from SSLSegmentLib.widget_tools import Context, Section
 from SSLSegmentLib.widget_train import TrainSection
 
 POLL_MS = 50
@@ -92,7 +93,7 @@ class Panel:
         self._shortcuts.install()
         self._first_step.installer.look_again()
         self._model.look_for_weights()
-        self._look_at_hardware()
+        look_at_hardware(self.loop)
         self._update()
 
     def exit(self) -> None:
@@ -221,13 +222,8 @@ class Panel:
 
     # What goes on
 
-    def _look_at_hardware(self) -> None:
-        hardware = self.loop.hardware
-        if hardware.availability().allowed:
-            attempt(hardware.start, self.loop.messages.append)
-
     def _on_installed(self) -> None:
-        self._look_at_hardware()
+        look_at_hardware(self.loop)
         self._schedule()
 
     def _poll(self) -> None:

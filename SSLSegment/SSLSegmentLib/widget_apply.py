@@ -8,8 +8,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SSLSegmentLib.choices import ENDING_CHOICES
+from SSLSegmentLib.panel_tools import attempt
 from SSLSegmentLib.widget_paths import PathInputs
-from SSLSegmentLib.widget_tools import Context, ValueBox, attempt, enable, say, show_progress
+from SSLSegmentLib.widget_tools import Context, ValueBox, enable, say, show_progress
 
 PATHS = {
     "applyModelPath": "apply_model",

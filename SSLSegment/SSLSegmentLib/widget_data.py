@@ -7,7 +7,8 @@ from typing import Any
 
 import slicer
 
-from SSLSegmentLib.widget_tools import Context, attempt, warn
+from SSLSegmentLib.panel_tools import attempt
+from SSLSegmentLib.widget_tools import Context, warn
 
 _NUMBERS = itertools.count(1)
 

@@ -8,9 +8,9 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SSLSegmentLib import wording
-from SSLSegmentLib.export import suggested_name
+from SSLSegmentLib.panel_export import default_name, start_export
 from SSLSegmentLib.widget_paths import PathInputs
-from SSLSegmentLib.widget_tools import Context, attempt, say
+from SSLSegmentLib.widget_tools import Context, say
 
 FORMATS = {
     "exportSegNrrdCheckBox": "seg.nrrd",
@@ -42,8 +42,7 @@ class ExportSection:
         self._paths.update()
         for name, ending in FORMATS.items():
             getattr(ui, name).setChecked(ending in loop.settings.export_formats)
-        both = loop.volume is not None and loop.segmentation is not None
-        ui.exportNameLineEdit.setPlaceholderText(suggested_name(loop.segmentation, loop.volume) if both else "")
+        ui.exportNameLineEdit.setPlaceholderText(default_name(loop))
         ui.exportDatabaseCheckBox.setEnabled("dcm" in loop.settings.export_formats)
         ui.exportButton.setEnabled(loop.availability("export").allowed)
         ui.exportButton.setToolTip(_(wording.tooltip(loop, "export")))
@@ -53,15 +52,11 @@ class ExportSection:
         self._context.choose("export_formats", chosen)
 
     def _export(self, *_arguments: Any) -> None:
-        loop = self._context.loop
-        said = len(loop.messages)
-
-        def tell(sentence: str) -> None:
-            say(self._ui.exportLabel, sentence)
-
-        def written(paths: list[Path]) -> None:
+        def written(paths: list[Path], told: list[str]) -> None:
             names = ", ".join(path.name for path in paths)
-            tell("\n".join([f"Written: {names}", *loop.messages[said:]]))
+            self._tell("\n".join([f"Written: {names}", *told]))
 
-        tell(_("Writing…"))
-        attempt(lambda: loop.start_export(written, lambda error: tell(str(error))), tell)
+        start_export(self._context.loop, written, self._tell)
+
+    def _tell(self, sentence: str) -> None:
+        say(self._ui.exportLabel, sentence)

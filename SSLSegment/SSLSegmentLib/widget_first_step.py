@@ -9,7 +9,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from SSLSegmentLib.install import Installer
-from SSLSegmentLib.widget_tools import Context, attempt, enable, say
+from SSLSegmentLib.panel_tools import attempt
+from SSLSegmentLib.widget_tools import Context, enable, say
 
 
 class FirstStep:

@@ -8,9 +8,10 @@ from slicer.i18n import tr as _
 
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import BACKBONES, METHODS
+from SSLSegmentLib.panel_tools import attempt
 from SSLSegmentLib.widget_paths import PathInputs
 from SSLSegmentLib.widget_plot import PlotPanel
-from SSLSegmentLib.widget_tools import Context, ValueBox, attempt, enable, say, show_progress
+from SSLSegmentLib.widget_tools import Context, ValueBox, enable, say, show_progress
 
 SHOWN_MESSAGES = 2
 

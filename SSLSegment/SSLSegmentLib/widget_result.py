@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import STYLE_CHOICES
-from SSLSegmentLib.slice_views import slice_in_view
-from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, attempt, say
+from SSLSegmentLib.panel_result import ResultWork
+from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, say
 
 _ACTIONS = {
     "acceptSliceButton": "accept_slice",
@@ -28,14 +27,13 @@ class ResultSection:
         self._context = context
         self._ui = ui = context.ui
         self._opened = False
-        self._done = ""
+        self._work = work = ResultWork(context.loop)
         self._volumes = TextTable(ui.volumesTable)
         self._style = ValueBox(ui.predictionStyleComboBox, lambda value: context.choose("prediction_style", value))
         ui.acceptSliceButton.connect("clicked(bool)", self.accept_slice)
-        ui.acceptAllButton.connect("clicked(bool)", lambda *_arguments: self._do(context.loop.accept_all))
-        ui.undoAcceptButton.connect("clicked(bool)", lambda *_arguments: self._do(context.loop.undo))
-        ui.discardButton.connect("clicked(bool)", lambda *_arguments: self._do(context.loop.discard))
-        say(ui.resultLabel, "")
+        ui.acceptAllButton.connect("clicked(bool)", lambda *_arguments: self._do(work.accept_all))
+        ui.undoAcceptButton.connect("clicked(bool)", lambda *_arguments: self._do(work.undo))
+        ui.discardButton.connect("clicked(bool)", lambda *_arguments: self._do(work.discard))
 
     def update(self) -> None:
         """Show what there is; the section opens by itself for the first result."""
@@ -43,11 +41,8 @@ class ResultSection:
         if loop.result is not None and not self._opened:
             self._opened = True
             ui.resultCollapsibleButton.collapsed = False
-        if loop.state.busy:
-            self._tell("")
-        elif self._done and not loop.accepting:
-            self._tell("" if loop.last_error else self._done)
-            self._done = ""
+        self._work.follow()
+        say(ui.resultLabel, self._work.text)
         self._style.show(STYLE_CHOICES, loop.settings.prediction_style)
         rows = wording.volume_rows(loop)
         self._volumes.show(rows)
@@ -59,17 +54,8 @@ class ResultSection:
 
     def accept_slice(self, *_arguments: Any) -> None:
         """Take the slice over that the user is looking at."""
-        loop = self._context.loop
-        index = slice_in_view(slicer.mrmlScene, loop.volume, loop.result_axis)
-        if index is None:
-            self._tell(wording.NO_VIEW)
-        else:
-            self._do(lambda: loop.accept_slice(index), f"{wording.slice_title(index)} was accepted.")
+        self._do(self._work.accept_slice)
 
-    def _do(self, action: Callable[[], None], done: str = "") -> None:
-        """Do it, and say so once it is done: accepting takes a while in a large volume."""
-        self._done = done if attempt(action, self._tell) else ""
+    def _do(self, action: Callable[[], None]) -> None:
+        action()
         self.update()
-
-    def _tell(self, sentence: str) -> None:
-        say(self._ui.resultLabel, sentence)

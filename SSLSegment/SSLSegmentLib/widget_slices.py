@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
-from sslseg.errors import InputError
-from SSLSegmentLib import wording
+from SSLSegmentLib import labels, wording
 from SSLSegmentLib.choices import axis_choices
-from SSLSegmentLib.loop_job import Suggestion
-from SSLSegmentLib.slice_views import slice_in_view
-from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, attempt, say
+from SSLSegmentLib.panel_slices import SlicesWork
+from SSLSegmentLib.widget_tools import Context, TextTable, ValueBox, say
 
 
 class SlicesSection:
@@ -22,8 +19,7 @@ class SlicesSection:
         self._context = context
         self._ui = ui = context.ui
         self._rows: list[wording.SliceRow] = []
-        self._suggested: Suggestion | None = None
-        self._reason = ""
+        self._work = SlicesWork(context.loop)
         self._table = TextTable(ui.slicesTable)
         self._axis = ValueBox(ui.axisComboBox, self._choose_axis)
         ui.slicesTable.connect("cellClicked(int,int)", self._jump)
@@ -31,7 +27,6 @@ class SlicesSection:
         ui.markEmptyButton.connect("clicked(bool)", self._mark_empty)
         ui.removeSliceButton.connect("clicked(bool)", self._remove)
         ui.suggestButton.connect("clicked(bool)", self.suggest)
-        say(ui.suggestionLabel, "")
 
     def update(self) -> None:
         """Show the slices as they are annotated now."""
@@ -43,18 +38,13 @@ class SlicesSection:
         ui.suggestButton.setEnabled(loop.availability("suggest_next").allowed)
         ui.suggestButton.setToolTip(_(wording.tooltip(loop, "suggest_next")))
         self._update_remove_button()
-        if self._suggested is not None and self._suggested not in loop.suggestions:
-            self._suggested, self._reason = None, ""  # it belongs to an earlier training
-            self._tell("")
+        self._work.follow()
+        say(ui.suggestionLabel, self._work.text)
 
     def suggest(self, *_arguments: Any) -> None:
         """Go to the slice that would teach the model most, and say why."""
-        loop = self._context.loop
-        self._suggested = suggestion = loop.suggest_next()
-        self._reason = wording.suggestion_text(loop, suggestion)
-        self._tell("")
-        if suggestion is not None:
-            self._show(suggestion.index, loop.result_axis)
+        self._work.suggest()
+        self.update()
 
     def _current(self) -> wording.SliceRow | None:
         row = self._ui.slicesTable.currentRow()
@@ -63,37 +53,24 @@ class SlicesSection:
     def _update_remove_button(self, *_arguments: Any) -> None:
         row = self._current()
         self._ui.removeSliceButton.setEnabled(row is not None)
-        self._ui.removeSliceButton.setText(_("Use again") if row is not None and row.excluded else _("Remove"))
+        self._ui.removeSliceButton.setText(
+            _(labels.USE_AGAIN if row is not None and row.excluded else labels.REMOVE.title)
+        )
 
     def _choose_axis(self, axis: int) -> None:
         self._context.loop.axis = axis
 
     def _jump(self, row: int, _column: int = 0) -> None:
         if row < len(self._rows):
-            self._show(self._rows[row].index)
-
-    def _show(self, index: int, axis: int | None = None) -> None:
-        def jump() -> None:
-            if not self._context.loop.jump_to(index, axis):
-                raise InputError(wording.NO_VIEW)
-
-        attempt(jump, self._tell)
+            self._work.jump(self._rows[row].index)
+            self.update()
 
     def _mark_empty(self, *_arguments: Any) -> None:
-        loop = self._context.loop
-        index = slice_in_view(slicer.mrmlScene, loop.volume, loop.axis)
-        if index is None:
-            self._tell(wording.NO_VIEW)
-        else:
-            attempt(lambda: loop.mark_empty(index), self._tell)
+        self._work.mark_empty()
+        self.update()
 
     def _remove(self, *_arguments: Any) -> None:
-        """Marks are taken back; a drawing stays, and does not count."""
-        row, loop = self._current(), self._context.loop
+        row = self._current()
         if row is not None:
-            marked = row.empty or row.excluded
-            attempt(lambda: (loop.unmark if marked else loop.exclude)(row.index), self._tell)
-
-    def _tell(self, sentence: str) -> None:
-        """Say why something could not be done, below why the suggested slice was suggested."""
-        say(self._ui.suggestionLabel, "\n".join(filter(None, [self._reason, sentence])))
+            self._work.remove(row)
+            self.update()

@@ -9,7 +9,6 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from sslseg.errors import SSLSegError
 from SSLSegmentLib.loop import AnnotationLoop
 
 
@@ -111,17 +110,6 @@ def warn(sentence: str) -> None:
     """Show a sentence in front of everything else, where the panel has no place for it."""
     if sentence:
         slicer.util.warningDisplay(_(sentence))
-
-
-def attempt(action: Callable[[], object], tell: Callable[[str], None]) -> bool:
-    """Do what the user asked for, and tell in a sentence why it cannot be done; whether it was done."""
-    try:
-        action()
-    except SSLSegError as error:
-        tell(str(error))
-        return False
-    tell("")
-    return True
 
 
 def enable(button: Any, availability: Any, explanation: str) -> None:
