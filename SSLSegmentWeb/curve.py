@@ -93,11 +93,13 @@ def thinned(points: Sequence[Point], n: int = SHOWN_POINTS) -> list[Point]:
 
 
 def nice_ceiling(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten; 1 for nothing positive and finite."""
+    """The next number with one digit, or 1.5 times a power of ten; 1 for nothing positive and finite."""
     if not math.isfinite(value) or value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next((factor * power for factor in (1, 2, 5) if factor * power >= value * (1 - 1e-9)), 10 * power)
+    return next(
+        (factor * power for factor in (1, 1.5, 2, 3, 4, 5, 6, 8) if factor * power >= value * (1 - 1e-9)), 10 * power
+    )
 
 
 def _path(points: Sequence[Point]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from SSLSegmentLib.loop import AnnotationLoop
+from SSLSegmentLib.loop_state import State
 from SSLSegmentLib.panel_slices import SlicesWork
 
 
@@ -29,7 +30,7 @@ class NextStep:
             self._result, self._revision = loop.result, loop.user.revision
         if loop.state.busy:
             return "stop"
-        if loop.result is None:
+        if loop.result is None or loop.state is State.FAILED:
             return "train"
         if loop.user.up_to_date and not loop.acceptance.open_slices(loop.result):
             return "export"

@@ -12,7 +12,7 @@ from trame_server import Server
 
 from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.panel_slices import SlicesWork
-from SSLSegmentLib.panel_tools import attempt
+from SSLSegmentLib.panel_tools import look_at_hardware
 from SSLSegmentWeb.next_step import NextStep
 from SSLSegmentWeb.section_export import ExportSection
 from SSLSegmentWeb.section_result import ResultSection
@@ -41,7 +41,7 @@ class Panel:
         self._sections: list[Section] = [
             SlicesSection(context, slices), TrainSection(context), ResultSection(context), ExportSection(context),
         ]  # fmt: skip
-        self._looks_at_hardware = False
+        self._is_used = False
 
     def build(self) -> None:
         """Add the panel to the element that is open."""
@@ -52,14 +52,9 @@ class Panel:
 
     def show(self) -> None:
         """Copy what the loop says into the state of the page; only what has changed is sent."""
-        self._look_at_hardware()
+        if self._loop.volume is not None and not self._is_used:  # a page that nobody uses starts no worker
+            self._is_used = True
+            look_at_hardware(self._loop)
         for section in self._sections:
             section.show()
         self._context.step.data.action = self._next_step.action()
-
-    def _look_at_hardware(self) -> None:
-        """Once there is something to train on: a page that nobody uses starts no worker."""
-        hardware = self._loop.hardware
-        if not self._looks_at_hardware and self._loop.volume is not None and hardware.availability().allowed:
-            self._looks_at_hardware = True
-            attempt(hardware.start, self._loop.messages.append)

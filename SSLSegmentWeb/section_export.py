@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from trame.widgets import html
+from trame.widgets import client, html
 from trame.widgets import vuetify3 as v3
 from trame_server.utils.typed_state import TypedState
 
 from SSLSegmentLib import labels, wording
 from SSLSegmentLib.choices import EXPORT_CHOICES
 from SSLSegmentLib.export import problem_of
-from SSLSegmentLib.panel_export import ExportWork
+from SSLSegmentLib.panel_export import default_name, start_export
 from SSLSegmentLib.panel_tools import attempt
 from SSLSegmentWeb.section_tools import ActionState, Context, heading, hint, marks, on_entered
+
+FETCH = "window.setTimeout(() => window.document.querySelector('[data-testid=download-0]')?.click(), 300)"
+"""Follows the first address, once it is on the page."""
 
 MODEL_NAME = "model.safetensors"
 
@@ -58,7 +61,6 @@ class ExportSection:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._work = ExportWork(context.loop, self._tell)
         self._exports = count(1)
         self._state = TypedState(context.server.state, ExportState)
         names = self._state.name
@@ -128,6 +130,7 @@ class ExportSection:
                 raw_attrs=[':data-testid="`download-${n}`"', ':download="file.name"'],
             ):
                 pass
+        self._fetch = client.JSEval(exec=FETCH)
 
     def show(self) -> None:
         """The choices as they are now."""
@@ -135,7 +138,7 @@ class ExportSection:
         data.formats = list(loop.settings.export_formats)
         problems = {choice.value: self._problem_of(choice.value) for choice in EXPORT_CHOICES}
         data.problems = {name: problem for name, problem in problems.items() if problem}
-        data.name, data.suggested = loop.settings.export_name, self._work.suggested_name
+        data.name, data.suggested = loop.settings.export_name, default_name(loop)
         self._context.show_action(data.export, "export")
         self._context.show_action(data.save_model, "save_model")
 
@@ -146,22 +149,26 @@ class ExportSection:
     def _export(self) -> None:
         """Each export has a folder of its own: an older one may still be on its way to the browser."""
         self._context.loop.settings.export_folder = str(self._new_folder())
-        self._offer([])
-        self._work.start(self._offer)
+        self._state.data.files = []
+        start_export(self._context.loop, self._offer, self._tell)
 
     def _save_model(self) -> None:
         path = self._new_folder() / MODEL_NAME
         if attempt(lambda: self._context.loop.save_model(path), self._tell):
-            self._offer([path])
+            self._offer([path], [])
 
     def _new_folder(self) -> Path:
         folder = self._context.folder / f"export-{next(self._exports)}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _offer(self, paths: list[Path]) -> None:
-        addresses = self._context.download(paths) if paths else []
+    def _offer(self, paths: list[Path], told: list[str]) -> None:
+        """Show where the files can be had. A single one is on its way without another click."""
+        self._tell("\n".join(told))
+        addresses = self._context.download(paths)
         self._state.data.files = [FileState(path.name, address) for path, address in zip(paths, addresses, strict=True)]
+        if len(paths) == 1:
+            self._fetch.exec()
 
     def _tell(self, sentence: str) -> None:
         self._state.data.text = sentence

@@ -114,7 +114,7 @@ class OptionsSection:
         """The choices as they are now."""
         loop, data, settings = self._context.loop, self._state.data, self._context.loop.settings
         data.preset = settings.preset
-        data.hardware = loop.hardware.text
+        data.hardware = loop.hardware.text if loop.worker.alive else ""
         data.weights_items, data.weights = items_of(self._work.weights()), settings.weights
         data.device_items, data.device = items_of(self._work.devices()), settings.device
         data.axis_items, data.axis = items_of(axis_choices(loop.volume)), settings.axis

@@ -69,11 +69,11 @@ class ResultSection:
                 self._build_display()
                 self._build_accepting()
             with html.Div(v_if=(f"{names.present} || {names.undo.allowed}",), classes="ssl-buttons"):
-                for state, action, work in (
-                    (names.undo, "undo", self._work.undo),
-                    (names.discard, "discard", self._work.discard),
+                for state, action, work, icon in (
+                    (names.undo, "undo", self._work.undo, "mdi-undo"),
+                    (names.discard, "discard", self._work.discard, "mdi-delete-outline"),
                 ):
-                    self._context.action_button(state, action, work, testid=action)
+                    self._context.action_button(state, action, work, testid=action, prepend_icon=icon, variant="text")
             html.P(
                 f"{{{{ {names.text} }}}}",
                 v_if=(names.text,),

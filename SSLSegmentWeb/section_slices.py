@@ -14,6 +14,14 @@ from SSLSegmentWeb.section_tools import ActionState, Context, button, heading, h
 
 
 @dataclass
+class SegmentState:
+    """Name and colour ("#rrggbb") of a segment."""
+
+    name: str
+    color: str
+
+
+@dataclass
 class RowState:
     """One line of the list.
 
@@ -21,8 +29,8 @@ class RowState:
         index: of the slice.
         title: "Slice 12".
         offset: where it lies.
-        content: what is drawn on it.
-        colors: of the segments that are drawn on it, "#rrggbb".
+        mark: "empty", "excluded" or nothing.
+        drawn: name and colour of each segment that is drawn on it.
         counts: whether a training learns from it.
         remove: what its button says.
     """
@@ -30,8 +38,8 @@ class RowState:
     index: int
     title: str
     offset: str
-    content: str
-    colors: list[str]
+    mark: str
+    drawn: list[SegmentState]
     counts: bool
     remove: str
 
@@ -82,6 +90,7 @@ class SlicesSection:
                 density="compact",
                 variant="tonal",
                 icon="mdi-lightbulb-on-outline",
+                icon_size=20,
                 classes="ssl-text mt-2",
                 raw_attrs=[*marks("suggestion"), 'role="status"'],
             )
@@ -101,11 +110,11 @@ class SlicesSection:
             ):
                 html.Span("{{ row.title }}", classes="ssl-row-title")
                 html.Span("{{ row.offset }}", classes="ssl-row-offset")
-                with html.Span(classes="ssl-row-content", raw_attrs=[':title="row.content"']):
-                    html.Span(
-                        v_for="color in row.colors", key="color", classes="ssl-dot", style=("{background: color}",)
-                    )
-                    html.Span("{{ row.content }}")
+                with html.Span(classes="ssl-row-drawn"):
+                    html.Span("{{ row.mark }}", v_if="row.mark", classes="ssl-row-mark")
+                    with html.Span(v_for="segment in row.drawn", key="segment.name"):
+                        html.Span(classes="ssl-dot", style=("{background: segment.color}",))
+                        html.Span("{{ segment.name }}")
             with v3.VBtn(
                 icon=True,
                 size="x-small",
@@ -122,27 +131,37 @@ class SlicesSection:
         self._work.follow()
         rows = wording.slice_rows(loop)
         self._rows = {row.index: row for row in rows}
-        colors = self._colors()
+        segments = self._segments()
         data.rows = [
             RowState(
-                row.index, row.title, row.offset, row.content, colors.get(row.index, []), not row.excluded,
-                labels.USE_AGAIN if row.excluded else labels.REMOVE.title,
+                index=row.index,
+                title=row.title,
+                offset=row.offset,
+                mark=wording.EXCLUDED if row.excluded else wording.EMPTY if row.empty else "",
+                drawn=segments[row.index],
+                counts=not row.excluded,
+                remove=labels.USE_AGAIN if row.excluded else labels.REMOVE.title,
             )
             for row in rows
-        ]  # fmt: skip
+        ]
         data.suggestion = self._work.text
         self._context.show_action(data.suggest, "suggest_next")
         data.mark_empty.allowed = loop.volume is not None
         data.mark_empty.tooltip = labels.MARK_EMPTY.tooltip
 
-    def _colors(self) -> dict[int, list[str]]:
+    def _segments(self) -> dict[int, list[SegmentState]]:
+        """What is drawn on each slice of the list."""
         loop = self._context.loop
-        if loop.segmentation is None or not self._rows:
+        if not self._rows:
             return {}
-        stored = loop.segmentation.GetSegmentation()
-        colors = {name: hex_color(stored.GetSegment(name).GetColor()) for name in stored.GetSegmentIDs()}
+        known = {}
+        if loop.segmentation is not None:
+            stored = loop.segmentation.GetSegmentation()
+            for segment_id in stored.GetSegmentIDs():
+                segment = stored.GetSegment(segment_id)
+                known[segment_id] = SegmentState(segment.GetName(), hex_color(segment.GetColor()))
         return {
-            entry.index: [colors[name] for name in entry.segments if name in colors]
+            entry.index: [known[segment_id] for segment_id in entry.segments if segment_id in known]
             for entry in loop.annotated_slices()
         }
 

@@ -100,15 +100,13 @@ class Context:
 
     def action_button(self, names: ActionState, action: str, click: Callable[..., object], **options: Any) -> None:
         """A button of an action of the loop, with its title; filled where it is put forward."""
-        forward = f"{self.step.name.action} === '{action}'"
-        button(
-            wording.TITLES[action],
-            names,
-            self.doing(click),
-            color=(f"{forward} ? 'primary' : undefined",),
-            variant=(f"{forward} ? 'flat' : 'tonal'",),
+        forward = f"{self.step.name.action} === '{action}' && {names.allowed}"
+        look = {
+            "color": (f"{forward} ? 'primary' : undefined",),
+            "variant": (f"{forward} ? 'flat' : 'tonal'",),
             **options,
-        )
+        }
+        button(wording.TITLES[action], names, self.doing(click), **look)
 
 
 def button(title: str, names: ActionState, click: Callable[..., object], *, testid: str, **options: Any) -> None:
@@ -129,7 +127,7 @@ def hint(tooltip: str, *, literal: bool = False) -> None:
     """The tooltip of the element that is open: the name of a state, or the text itself."""
     v3.VTooltip(
         activator="parent",
-        location="bottom",
+        location="end",
         max_width=320,
         open_delay=400,
         content_class="ssl-hint",

@@ -89,13 +89,21 @@ class TrainSection:
             )
         with html.Div(classes="mt-2", v_else=True):
             self._context.action_button(
-                names.stop, "stop", self._work.press, testid="stop", prepend_icon="mdi-stop", size="large"
+                names.stop,
+                "stop",
+                self._work.press,
+                testid="stop",
+                prepend_icon="mdi-stop",
+                size="large",
+                color="error",
+                variant="tonal",
             )
 
     def _build_error(self) -> None:
         names = self._state.name
         with v3.VAlert(
-            v_if=(names.error,), type="error", variant="tonal", density="compact", classes="ssl-text mt-2",
+            v_if=(names.error,), type="error", variant="tonal", density="compact", icon_size=22,
+            classes="ssl-text mt-2",
             raw_attrs=[*marks("error"), 'role="alert"'],
         ):  # fmt: skip
             html.Div(f"{{{{ {names.error} }}}}")
@@ -133,5 +141,5 @@ class TrainSection:
         data.status, *data.messages = self._work.status
         data.error = self._work.error
         data.details = loop.last_error if "\n" in loop.last_error else ""
-        data.has_log = loop.log_path is not None
+        data.has_log = self._work.log_size > 0
         data.log = self._work.log_tail() if data.is_log_open else ""
