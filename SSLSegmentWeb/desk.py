@@ -56,6 +56,7 @@ class Desk:
         self._panel = Panel(server, self.loop, folder=order.folder, download=self._download)
         self._page = Page(server, self._views.layouts.initialize_layout_grid, self._build_drawer)
         self._editor.connect(self._page.tools)
+        self._app.scene.Clear(0)  # brushes that were made before their views would have no view to paint in
         self._changed = True
         self._leaving: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
