@@ -55,6 +55,7 @@ class Drawing:
 
 def draw(loss: Sequence[Point], dice: Sequence[Point]) -> Drawing:
     """Draw both curves over one axis of steps; an empty drawing where there are less than two points of loss."""
+    loss, dice = ([point for point in points if math.isfinite(point[1])] for points in (loss, dice))
     if len(loss) < 2:
         return Drawing()
     first = min(points[0][0] for points in (loss, dice) if points)
@@ -84,12 +85,12 @@ def draw(loss: Sequence[Point], dice: Sequence[Point]) -> Drawing:
 
 def thinned(points: Sequence[Point], n: int = SHOWN_POINTS) -> list[Point]:
     """At most ``n`` points: means of neighbours, the last point as it is."""
-    size = math.ceil(len(points) / n)
-    if size <= 1:
+    if len(points) <= n:
         return list(points)
-    chunks = [points[begin : begin + size] for begin in range(0, len(points) - 1, size)]
-    means = [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks]
-    return [*means[: n - 1], points[-1]]
+    before = points[:-1]
+    size = math.ceil(len(before) / (n - 1))
+    chunks = [before[begin : begin + size] for begin in range(0, len(before), size)]
+    return [(chunk[-1][0], sum(value for _, value in chunk) / len(chunk)) for chunk in chunks] + [points[-1]]
 
 
 def nice_ceiling(value: float) -> float:

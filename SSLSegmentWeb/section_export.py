@@ -118,7 +118,7 @@ class ExportSection:
     def _build_files(self) -> None:
         files = self._state.name.files
         with html.Div(v_if=(f"{files}.length",), classes="ssl-files"):
-            with v3.VBtn(
+            v3.VBtn(
                 "{{ file.name }}",
                 v_for=f"(file, n) in {files}",
                 key="file.address",
@@ -128,8 +128,7 @@ class ExportSection:
                 size="small",
                 block=True,
                 raw_attrs=[':data-testid="`download-${n}`"', ':download="file.name"'],
-            ):
-                pass
+            )
         self._fetch = client.JSEval(exec=FETCH)
 
     def show(self) -> None:

@@ -136,8 +136,8 @@ class OptionsSection:
         """What is no number is put back."""
         kept = getattr(self._context.loop.settings, name)
         try:
-            value = min(max(type(kept)(float(text)), 0), NUMBERS[name])
-        except (TypeError, ValueError, OverflowError):
+            value = type(kept)(min(NUMBERS[name], max(0.0, float(text))))  # in this order nan becomes 0
+        except (TypeError, ValueError):
             value = kept
         setattr(self._context.loop.settings, name, type(kept)(value))
         if value != kept or text != f"{value:g}":

@@ -79,7 +79,7 @@ class ResultSection:
                 v_if=(names.text,),
                 classes="ssl-status",
                 raw_attrs=[*marks("result"), 'role="status"'],
-            )  # noqa: E501
+            )
 
     def _build_volumes(self) -> None:
         with (
@@ -147,19 +147,12 @@ class ResultSection:
         self._work.follow()
         data.present = loop.result is not None
         data.missing = " ".join(loop.availability("discard").reasons[-1:])
-        data.volumes = self._volumes()
+        data.volumes = [
+            VolumeState(entry.name, hex_color(entry.color), wording.volume_text(entry.volume_ml))
+            for entry in loop.segment_volumes()
+        ]
         for name in DISPLAY:
             setattr(data, name, getattr(loop.settings, name))
         for action in ("accept_slice", "accept_all", "undo", "discard"):
             self._context.show_action(getattr(data, action), action)
         data.text = self._work.text
-
-    def _volumes(self) -> list[VolumeState]:
-        loop = self._context.loop
-        if loop.result is None:
-            return []
-        rows = wording.volume_rows(loop)
-        return [
-            VolumeState(name, hex_color(segment.color), volume)
-            for (name, volume), segment in zip(rows, loop.result.segments, strict=True)
-        ]
