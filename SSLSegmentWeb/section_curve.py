@@ -9,12 +9,12 @@ from trame_server.utils.typed_state import TypedState
 
 from SSLSegmentLib import labels
 from SSLSegmentWeb.curve import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, draw
-from SSLSegmentWeb.section_tools import Context, hint, marks
+from SSLSegmentWeb.section_tools import Context, fold, hint, marks
 
 
 @dataclass
 class CurveState:
-    """What is drawn: see :class:`SSLSegmentWeb.curve.Drawing`."""
+    """What is drawn (see :class:`SSLSegmentWeb.curve.Drawing`), and whether it is unfolded."""
 
     loss: str = ""
     dice: str = ""
@@ -22,31 +22,35 @@ class CurveState:
     ticks: list[Tick] = field(default_factory=list)
     lines: list[float] = field(default_factory=list)
     latest: list[str] = field(default_factory=list)
+    is_open: bool = False
 
 
 class CurveSection:
-    """The curves of the latest training; without any it takes no room."""
+    """The curves of the latest training: open while it goes on, folded afterwards; without any they take no room."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._drawn = (0, 0)
+        self._busy = False
         self._state = TypedState(context.server.state, CurveState)
 
     def build(self) -> None:
-        """Legend and drawing."""
+        """The legend, which opens and closes the drawing."""
         names = self._state.name
-        with html.Div(
-            v_if=(names.loss,), classes="ssl-curve", raw_attrs=[*marks("curve"), 'role="img"', self._label()]
-        ):
-            with html.Div(classes="ssl-legend", raw_attrs=['tabindex="0"']):
+        with html.Div(v_if=(names.loss,), classes="ssl-curve", raw_attrs=marks("curve")):
+            with fold(names.is_open, testid="curve-fold"):
                 html.Span(
                     "{{ text }}",
                     v_for=f"(text, n) in {names.latest}",
                     key="n",
-                    classes=("n ? 'ssl-legend-dice' : 'ssl-legend-loss'",),
+                    classes=("n ? 'ssl-legend ssl-legend-dice' : 'ssl-legend ssl-legend-loss'",),
                 )
                 hint(labels.CURVES, literal=True)
-            html.Svg(self._drawing(), raw_attrs=[f'viewBox="0 0 {WIDTH} {HEIGHT}"', 'aria-hidden="true"'])
+            html.Svg(
+                self._drawing(),
+                v_if=(names.is_open,),
+                raw_attrs=[f'viewBox="0 0 {WIDTH} {HEIGHT}"', 'role="img"', self._label()],
+            )
 
     def _label(self) -> str:
         return f":aria-label=\"{self._state.name.latest}.join(', ')\""
@@ -64,7 +68,9 @@ class CurveSection:
 
     def show(self) -> None:
         """The curves as they are now; drawn anew only where there are new points."""
-        overlay, data = self._context.loop.overlay, self._state.data
+        overlay, data, busy = self._context.loop.overlay, self._state.data, self._context.loop.state.busy
+        if busy != self._busy:
+            self._busy = data.is_open = busy
         loss, dice = overlay.curve("Loss"), overlay.curve("Dice")
         if (len(loss), len(dice)) == self._drawn:
             return

@@ -117,7 +117,7 @@ class ExportSection:
 
     def _build_files(self) -> None:
         files = self._state.name.files
-        with html.Div(v_if=(f"{files}.length",), classes="ssl-files"):
+        with html.Div(classes="ssl-files", raw_attrs=['role="status"']):
             v3.VBtn(
                 "{{ file.name }}",
                 v_for=f"(file, n) in {files}",

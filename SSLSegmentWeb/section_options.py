@@ -12,7 +12,7 @@ from trame_server.utils.typed_state import TypedState
 from SSLSegmentLib import labels
 from SSLSegmentLib.choices import PRESETS, axis_choices, segment_choices
 from SSLSegmentLib.panel_model import ModelWork
-from SSLSegmentWeb.section_tools import Context, items_of, marks, on_entered, select, toggle
+from SSLSegmentWeb.section_tools import Context, fold, items_of, marks, on_entered, select, toggle
 
 NUMBERS = {"time_limit_s": 86_400, "seed": 2**31 - 1}
 """Settings that are typed in, and their largest values."""
@@ -64,25 +64,17 @@ class OptionsSection:
         with html.Div(classes="ssl-caption", v_if=(names.hardware,)):
             v3.VIcon("mdi-chip", size="15", classes="mr-1")
             html.Span(f"{{{{ {names.hardware} }}}}", raw_attrs=[*marks("hardware"), 'role="status"'])
-        with html.Button(
-            click=f"{names.is_open} = !{names.is_open}",
-            classes="ssl-fold",
-            raw_attrs=['type="button"', *marks("options"), f':aria-expanded="{names.is_open}"'],
-        ):
-            v3.VIcon(icon=(f"{names.is_open} ? 'mdi-chevron-down' : 'mdi-chevron-right'",), size="18")
+        with fold(names.is_open, testid="options"):
             html.Span("Options")
             html.Span(f"{{{{ {self._summary()} }}}}", v_if=(f"!{names.is_open}",), classes="ssl-fold-summary")
         with html.Div(v_if=(names.is_open,), classes="pt-2"):
             self._build_fold()
 
     def _summary(self) -> str:
-        """An expression: the titles of the chosen weights and device."""
+        """An expression: which weights are chosen."""
         names = self._state.name
-        titles = [
-            f"({items}.find(each => each.value === {name}) || {{title: ''}}).title"
-            for items, name in ((names.weights_items, names.weights), (names.device_items, names.device))
-        ]
-        return f"[{', '.join(titles)}].filter(Boolean).join(' · ')"
+        found = f"{names.weights_items}.find(each => each.value === {names.weights})?.title"
+        return f"{found} ? '{labels.SETTINGS['weights'].title}: ' + {found} : ''"
 
     def _build_fold(self) -> None:
         names, settings = self._state.name, labels.SETTINGS

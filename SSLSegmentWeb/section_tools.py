@@ -109,6 +109,18 @@ class Context:
         button(wording.TITLES[action], names, self.doing(click), **look)
 
 
+def fold(is_open: str, *, testid: str) -> html.Button:
+    """What opens and closes a part of the panel, to be filled with its title; ``is_open`` is the name of a state."""
+    part = html.Button(
+        click=f"{is_open} = !{is_open}",
+        classes="ssl-fold",
+        raw_attrs=['type="button"', *marks(testid), f':aria-expanded="{is_open}"'],
+    )
+    with part:
+        v3.VIcon(icon=(f"{is_open} ? 'mdi-chevron-down' : 'mdi-chevron-right'",), size="18")
+    return part
+
+
 def button(title: str, names: ActionState, click: Callable[..., object], *, testid: str, **options: Any) -> None:
     """A button that is enabled as ``names`` say; its tooltip is also there, for mouse and keyboard, while it is not."""
     with html.Div(classes="ssl-action", raw_attrs=[f':tabindex="{names.allowed} ? undefined : 0"']):

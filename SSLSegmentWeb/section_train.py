@@ -12,7 +12,7 @@ from SSLSegmentLib import labels, wording
 from SSLSegmentLib.panel_train import TrainWork
 from SSLSegmentWeb.section_curve import CurveSection
 from SSLSegmentWeb.section_options import OptionsSection
-from SSLSegmentWeb.section_tools import ActionState, Context, heading, marks
+from SSLSegmentWeb.section_tools import ActionState, Context, fold, heading, marks
 
 
 @dataclass
@@ -113,13 +113,8 @@ class TrainSection:
 
     def _build_log(self) -> None:
         names = self._state.name
-        with html.Div(v_if=(names.has_log,), classes="mt-1"):
-            with html.Button(
-                click=f"{names.is_log_open} = !{names.is_log_open}",
-                classes="ssl-fold",
-                raw_attrs=['type="button"', *marks("log"), f':aria-expanded="{names.is_log_open}"'],
-            ):
-                v3.VIcon(icon=(f"{names.is_log_open} ? 'mdi-chevron-down' : 'mdi-chevron-right'",), size="18")
+        with html.Div(v_if=(names.has_log,)):
+            with fold(names.is_log_open, testid="log"):
                 html.Span(labels.LOG.title)
             html.Pre(
                 f"{{{{ {names.log} }}}}",
