@@ -51,7 +51,7 @@
     button.style.cssText = "padding:10px 20px;border-radius:6px;background:#1976d2;color:#fff;font:inherit;cursor:pointer";
     button.onclick = () => {
       leaving = true;
-      window.location.reload();
+      window.location.assign("./?start=1"); // a session that lives is kept
     };
     curtain.append(sentence, button);
     document.body.append(curtain);
