@@ -173,21 +173,22 @@ def hex_color(color: Sequence[float]) -> str:
     return "#" + "".join(f"{round(255 * part):02x}" for part in color)
 
 
-def select(name: str, items: str, label: Label, *, testid: str, **options: Any) -> None:
-    """A list to choose from, as :func:`items_of` makes it."""
-    v3.VSelect(
-        v_model=(name,),
-        items=(items,),
-        label=label.title,
-        item_props=True,
-        density="compact",
-        variant="outlined",
-        hide_details=True,
-        classes="mb-2",
-        menu_props=("{contentClass: 'ssl-menu', maxWidth: 340}",),
-        raw_attrs=marks(testid),
-        **options,
-    )
+def select(name: str, items: str, label: Label, *, testid: str) -> None:
+    """A list to choose from, as :func:`items_of` makes it; its tooltip says all about the entry that is chosen."""
+    with html.Div(classes="mb-2"):
+        v3.VSelect(
+            v_model=(name,),
+            items=(items,),
+            label=label.title,
+            item_props=True,
+            density="compact",
+            variant="outlined",
+            hide_details=True,
+            menu_props=("{contentClass: 'ssl-menu', maxWidth: 340}",),
+            raw_attrs=marks(testid),
+        )
+        chosen = f"{items}.find(each => each.value === {name})?.subtitle"
+        hint(f"[`{label.tooltip}`, {chosen}].filter(Boolean).join('\\n\\n')")
 
 
 def items_of(choices: Sequence[Choice]) -> list[dict[str, Any]]:
