@@ -66,6 +66,7 @@ class Desk:
         server = self._server
 
         def bind(wslink: Any) -> None:
+            wslink.config["ws_compress"] = False  # nearly all that is sent are JPEG images
             self._files.bind(wslink.app)
             bind_page(wslink.app)
 

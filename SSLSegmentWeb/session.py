@@ -70,6 +70,7 @@ def main() -> int:
         The exit code: 0 at the end of stdin, 1 if it could not begin.
     """
     tell = _own_stdout()
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's, when there is no graphics card: see SSLSegmentWeb.views
     try:
         order = Order.read(sys.stdin.readline())
         from SSLSegmentWeb.desk import Desk  # noqa: PLC0415 - loads Slicer, which a bad order does not need

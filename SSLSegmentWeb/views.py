@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import vtk
 from trame_server import Server
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
-from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
+from trame_slicer.views import Layout, LayoutDirection, SliceView, ViewLayoutDefinition
 
 from SSLSegmentLib.mrml import volume_geometry
 from SSLSegmentLib.slice_views import shows_axis
 
-TARGET_FPS = 20.0
-BLUR_FPS = 8.0
-INTERACTIVE_QUALITY = 60
+FPS, ASIDE_FPS = 30.0, 10.0
+"""Of the view that the mouse is in, and of the others, which all change a little with every slice."""
+QUALITY = 60
+"""Of the JPEG images while something moves; a sharper one follows."""
 LARGE, SMALL = 2, 1
 
 
@@ -30,17 +32,22 @@ class Views:
     """
 
     def __init__(self, server: Server, app: SlicerApp) -> None:
+        _draw_in_one_thread()
         self._server = server
         self._app = app
         register_rca_factories(
             app.view_manager,
             server,
-            target_fps=TARGET_FPS,
-            blur_fps=BLUR_FPS,
-            interactive_quality=INTERACTIVE_QUALITY,
+            target_fps=FPS,
+            blur_fps=ASIDE_FPS,
+            interactive_quality=QUALITY,
         )
         self.layouts = LayoutManager(app.scene, app.view_manager, server)
         self.layouts.register_layout_dict(_layouts())
+        for view in app.view_manager.get_views():
+            # Without a graphics card each sample takes as long as a picture: six times the time for a slice.
+            view.render_window().SetMultiSamples(0)
+            view.renderer().SetUseFXAA(not isinstance(view, SliceView))
         server.state.layout_ids = self.layouts.get_layout_ids()
         server.state.layout_id = "Axial"
         server.state.change("layout_id")(self._on_layout_chosen)
@@ -74,6 +81,12 @@ class Views:
     def _on_layout_chosen(self, layout_id: str, **_: Any) -> None:
         if self.layouts.has_layout(layout_id):
             self.layouts.set_layout(layout_id)
+
+
+def _draw_in_one_thread() -> None:
+    """Threads that wait for each other at every picture wait for a training, too: twice the time while one goes on."""
+    vtk.vtkMultiThreader.SetGlobalMaximumNumberOfThreads(1)
+    vtk.vtkSMPTools.Initialize(1)
 
 
 def _layouts() -> dict[str, Layout]:
