@@ -12,8 +12,7 @@ from trame_server.utils.typed_state import TypedState
 
 from SSLSegmentLib import labels, wording
 from SSLSegmentLib.choices import EXPORT_CHOICES
-from SSLSegmentLib.export import problem_of
-from SSLSegmentLib.panel_export import default_name, start_export
+from SSLSegmentLib.panel_export import default_name, format_problem, start_export
 from SSLSegmentLib.panel_tools import attempt
 from SSLSegmentWeb.section_tools import ActionState, Context, heading, hint, marks, on_entered
 
@@ -135,15 +134,11 @@ class ExportSection:
         """The choices as they are now."""
         loop, data = self._context.loop, self._state.data
         data.formats = list(loop.settings.export_formats)
-        problems = {choice.value: self._problem_of(choice.value) for choice in EXPORT_CHOICES}
+        problems = {choice.value: format_problem(loop, choice.value) for choice in EXPORT_CHOICES}
         data.problems = {name: problem for name, problem in problems.items() if problem}
         data.name, data.suggested = loop.settings.export_name, default_name(loop)
         self._context.show_action(data.export, "export")
         self._context.show_action(data.save_model, "save_model")
-
-    def _problem_of(self, name: str) -> str:
-        volume = self._context.loop.volume
-        return problem_of(name, volume) if volume is not None else ""
 
     def _export(self) -> None:
         """Each export has a folder of its own: an older one may still be on its way to the browser."""

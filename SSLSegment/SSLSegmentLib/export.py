@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 _NAME_BYTES = 100  # file systems take 255, and a surface has the names of the segmentation and of the segment
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
-_NOT_FROM_DICOM = (
-    "The volume '{}' was not loaded from DICOM, which a DICOM SEG refers to: load the series, or export as .seg.nrrd."
-)
 _RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
@@ -171,11 +168,6 @@ def add_to_database(paths: Sequence[Path]) -> bool:
     return True
 
 
-def problem_of(name: str, volume_node: slicer.vtkMRMLScalarVolumeNode) -> str:
-    """Why a volume's segmentation cannot be written in a format, as far as no file has to be read; may be empty."""
-    return _NOT_FROM_DICOM.format(volume_node.GetName()) if name == "dcm" and not dicom_files(volume_node) else ""
-
-
 def check_formats(volume_node: slicer.vtkMRMLScalarVolumeNode, formats: Sequence[str]) -> None:
     """Raise :class:`InputError` now rather than after minutes of work if a format cannot be written later."""
     for name in formats:
@@ -258,7 +250,7 @@ def _source_series(volume_node: slicer.vtkMRMLScalarVolumeNode, files: list[Path
             f"A DICOM SEG needs the Python package {error.name}: install sslsegment[dicom], or export as .seg.nrrd."
         ) from error
     if not files:
-        raise InputError(_NOT_FROM_DICOM.format(volume_node.GetName()))
+        raise InputError(NOT_FROM_DICOM.format(volume_node.GetName()))
     series = dicom_seg.SourceSeries(files)
     if series.geometry.voxel_map(volume_geometry(volume_node)) is None:
         raise InputError(
@@ -387,6 +379,11 @@ def _writer_of(name: str) -> Callable[[_Task], list[Path]]:
         raise InputError(f"There is no export format '{name}': choose from {', '.join(FORMATS)}.")
     return FORMATS[name]
 
+
+NOT_FROM_DICOM = (
+    "The volume '{}' was not loaded from DICOM, which a DICOM SEG refers to: "
+    "load the DICOM series, or export as .seg.nrrd."
+)
 
 FORMATS: dict[str, Callable[[_Task], list[Path]]] = {
     "seg.nrrd": _write_segmentation,

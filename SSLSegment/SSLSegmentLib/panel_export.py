@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslseg.errors import SSLSegError
-from SSLSegmentLib.export import suggested_name
+from SSLSegmentLib.export import NOT_FROM_DICOM, dicom_files, suggested_name
 from SSLSegmentLib.panel_tools import attempt
 
 if TYPE_CHECKING:
@@ -42,3 +42,10 @@ def default_name(loop: AnnotationLoop) -> str:
     """What files are called unless the user says otherwise; empty where there is nothing to export."""
     both = loop.volume is not None and loop.segmentation is not None
     return suggested_name(loop.segmentation, loop.volume) if both else ""
+
+
+def format_problem(loop: AnnotationLoop, name: str) -> str:
+    """Why the chosen volume's segmentation cannot be written in a format, as far as no file is read; may be empty."""
+    volume = loop.volume
+    is_known = volume is None or name != "dcm" or dicom_files(volume)
+    return "" if is_known else NOT_FROM_DICOM.format(volume.GetName())
