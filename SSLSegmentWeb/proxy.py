@@ -70,24 +70,42 @@ async def pass_http(
     headers.update(own)
     if request.content_length is not None:
         headers[hdrs.CONTENT_LENGTH] = str(request.content_length)
-    body = _limited(request, limit) if request.can_read_body else None
-    async with client.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED_BACK)
-        await response.prepare(request)
-        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-            await response.write(chunk)
-        await response.write_eof()
+    body = _Body(request, limit)
+    data = body.chunks() if request.can_read_body else None
+    try:
+        async with client.request(request.method, url, headers=headers, data=data, allow_redirects=False) as answer:
+            return await _pass_back(request, answer)
+    except aiohttp.ClientError as error:
+        if body.exceeded:  # the client says no more than that the sending has failed
+            raise TooLarge from error
+        raise
+
+
+async def _pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, reason=answer.reason)
+    response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED_BACK)
+    await response.prepare(request)
+    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+        await response.write(chunk)
+    await response.write_eof()
     return response
 
 
-async def _limited(request: web.Request, limit: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in request.content.iter_chunked(CHUNK_BYTES):
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge
-        yield chunk
+class _Body:
+    """What a browser sends, up to a limit."""
+
+    def __init__(self, request: web.Request, limit: int) -> None:
+        self._request = request
+        self._left = limit
+        self.exceeded = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._request.content.iter_chunked(CHUNK_BYTES):
+            self._left -= len(chunk)
+            if self._left < 0:
+                self.exceeded = True
+                raise TooLarge
+            yield chunk
 
 
 async def pass_websocket(

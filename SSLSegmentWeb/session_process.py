@@ -11,10 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import psutil
 
@@ -25,6 +26,8 @@ BOOT_S = 120.0
 END_S = 6.0
 """A session ends by itself within 5 s of the end of its stdin; what is left after this is killed."""
 _LOG_TAIL_BYTES = 4000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,13 @@ class Recipe:
 
 
 class SessionProcess:
-    """A child process with a folder of its own. It is started once.
+    """A child process with a folder of its own. It is started once, by its creation.
+
+    Its pipes and its end are waited for in a thread: what asyncio offers takes a process for alive while any of its
+    children holds a pipe open.
 
     Attributes:
-        port: where it listens on loopback; None before and if it failed.
+        port: where it listens on loopback; None before, after, and if it failed.
         error: one sentence about why it could not begin, or ended unasked.
     """
 
@@ -69,16 +75,11 @@ class SessionProcess:
         self._secret = secrets.token_urlsafe(32)
         self._folder = Path(tempfile.mkdtemp(prefix="sslsegment-web-"))
         self._recipe = recipe
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._settled = asyncio.Event()
         self._ending = False
         self.life = asyncio.create_task(self._live())
         """Done when the process has ended, whoever ended it; its folder is gone then."""
-
-    @property
-    def folder(self) -> Path:
-        """What it writes: uploads, exports, its log."""
-        return self._folder
 
     @property
     def headers(self) -> dict[str, str]:
@@ -98,25 +99,21 @@ class SessionProcess:
     async def end(self) -> None:
         """Ask it to end by closing its stdin, kill what has not ended in time, and remove its folder."""
         self._ending = True
-        await self._settled_or_spawned()
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             family = await asyncio.to_thread(_family, self._process.pid)
             self._close_stdin()
             await asyncio.wait({self.life}, timeout=END_S)
-            await asyncio.to_thread(_kill, family)
+            await asyncio.to_thread(_kill_all, self._process, family)
         await asyncio.wait({self.life})
-
-    async def _settled_or_spawned(self) -> None:
-        while self._process is None and not self.life.done():
-            await asyncio.sleep(0.01)
 
     async def _live(self) -> None:
         try:
-            with (self._folder / "session.log").open("wb") as log:
-                self._process = await self._spawn(log)
+            if self._ending:
+                return
+            self._process = self._spawn()
             await self._begin(self._process)
             self._settled.set()
-            await self._process.wait()
+            await _in_thread(self._process.wait)
             if not self._ending and not self.error:
                 self.error = "The session has ended unexpectedly, and what was not exported is lost."
                 self._complain()
@@ -125,29 +122,31 @@ class SessionProcess:
         finally:
             self.port = None
             self._settled.set()
-            if self._process is not None:
-                self._close_stdin()
+            self._close_stdin()
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    async def _spawn(self, log: Any) -> asyncio.subprocess.Process:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         own = [str(python_executable()), "-m", "SSLSegmentWeb.session"]
-        process = await asyncio.create_subprocess_exec(
-            *(self._recipe.command or own),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=_environment(self._recipe.environment),
-            start_new_session=True,  # Ctrl-C in the terminal is for the gate, which ends its sessions in order
-            creationflags=creation_flags(),
-        )
+        with (self._folder / "session.log").open("wb") as log:
+            process = subprocess.Popen(
+                self._recipe.command or own,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(self._recipe.environment),
+                start_new_session=True,  # Ctrl-C in the terminal is for the gate, which ends its sessions in order
+                creationflags=creation_flags(),
+            )
         if process.stdin is not None:
             process.stdin.write(self._recipe.order(self._folder, self._secret))
+            process.stdin.flush()
         return process
 
-    async def _begin(self, process: asyncio.subprocess.Process) -> None:
+    async def _begin(self, process: subprocess.Popen[bytes]) -> None:
         """Read the only line of stdout."""
         try:
-            answer = json.loads(await asyncio.wait_for(process.stdout.readline(), BOOT_S) if process.stdout else b"")
+            line = await asyncio.wait_for(_in_thread(process.stdout.readline), BOOT_S) if process.stdout else b""
+            answer = json.loads(line)
             self.error = str(answer.get("error", ""))
             self.port = None if self.error else int(answer["port"])
         except (asyncio.TimeoutError, ValueError, KeyError, TypeError, AttributeError):
@@ -155,7 +154,7 @@ class SessionProcess:
                 self.error = "The session could not be started: the reason is in what this server printed."
                 self._complain()
         if self.port is None:
-            await asyncio.to_thread(_kill, _family(process.pid))
+            await asyncio.to_thread(_kill_all, process, [])
 
     def _complain(self) -> None:
         """Show the end of the log to who started the server: it goes with the folder."""
@@ -165,7 +164,25 @@ class SessionProcess:
 
     def _close_stdin(self) -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """As ``asyncio.to_thread``, for what lasts as long as a session: a thread of its own, which holds nobody up."""
+    running, result = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+    def settle(value: T) -> None:
+        if not result.done():
+            result.set_result(value)
+
+    def run() -> None:
+        value = work()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            running.call_soon_threadsafe(settle, value)
+
+    threading.Thread(target=run, name="session", daemon=True).start()
+    return await result
 
 
 def _environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -184,7 +201,8 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _kill(processes: Sequence[psutil.Process]) -> None:
-    for process in processes:
+def _kill_all(process: subprocess.Popen[bytes], known: Sequence[psutil.Process]) -> None:
+    """Kill a process, its descendants of now, and those that are ``known`` from before."""
+    for one in {*known, *(_family(process.pid) if process.poll() is None else ())}:
         with contextlib.suppress(psutil.Error):  # ended by itself; psutil tells it from another one with its id
-            process.kill()
+            one.kill()
