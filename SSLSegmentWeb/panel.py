@@ -41,6 +41,7 @@ class Panel:
         self._sections: list[Section] = [
             SlicesSection(context, slices), TrainSection(context), ResultSection(context), ExportSection(context),
         ]  # fmt: skip
+        context.listen()
         self._is_used = False
 
     def build(self) -> None:

@@ -63,9 +63,8 @@ class ExportSection:
         self._exports = count(1)
         self._state = TypedState(context.server.state, ExportState)
         names = self._state.name
-        self._state.bind_changes(
-            {names.formats: context.choosing("export_formats"), names.name: context.choosing("export_name")}
-        )
+        context.take(names.formats, context.choosing("export_formats"))
+        context.take(names.name, context.choosing("export_name"))
 
     def build(self) -> None:
         """What to write, the button, and the files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,17 +46,12 @@ class OptionsSection:
         self._work = ModelWork(context.loop)
         self._state = TypedState(context.server.state, OptionsState)
         names = self._state.name
-        self._state.bind_changes(
-            {
-                names.preset: context.choosing("preset"),
-                names.weights: context.choosing("weights"),
-                names.background_segment_id: context.choosing("background_segment_id"),
-                names.device: self._choose_device,
-                names.axis: self._choose_axis,
-                names.time_limit_s: lambda text: self._choose_number("time_limit_s", text),
-                names.seed: lambda text: self._choose_number("seed", text),
-            }
-        )
+        for setting in ("preset", "weights", "background_segment_id"):
+            context.take(getattr(names, setting), context.choosing(setting))
+        context.take(names.device, self._choose_device)
+        context.take(names.axis, self._choose_axis)
+        for setting in NUMBERS:
+            context.take(getattr(names, setting), functools.partial(self._choose_number, setting))
 
     def build(self) -> None:
         """The preset, what to expect of it, and the fold."""
@@ -116,21 +112,14 @@ class OptionsSection:
 
     def _choose_device(self, device: str) -> None:
         if device != self._context.loop.settings.device:
-            self._work.choose_device(device)
-            self._context.show()
+            self._work.choose_device(str(device))
 
     def _choose_axis(self, axis: int) -> None:
         if axis != self._context.loop.settings.axis:
-            self._context.loop.axis = axis
-            self._context.show()
+            self._context.loop.axis = int(axis)
 
-    def _choose_number(self, name: str, text: Any) -> None:
+    def _choose_number(self, setting: str, text: Any) -> None:
         """What is no number is put back."""
-        kept = getattr(self._context.loop.settings, name)
-        try:
-            value = type(kept)(min(NUMBERS[name], max(0.0, float(text))))  # in this order nan becomes 0
-        except (TypeError, ValueError):
-            value = kept
-        setattr(self._context.loop.settings, name, type(kept)(value))
-        if value != kept or text != f"{value:g}":
-            self._context.show()
+        settings = self._context.loop.settings
+        number = min(NUMBERS[setting], max(0.0, float(text)))  # in this order nan becomes 0
+        setattr(settings, setting, type(getattr(settings, setting))(number))

@@ -56,7 +56,8 @@ class ResultSection:
         self._context = context
         self._work = ResultWork(context.loop)
         self._state = TypedState(context.server.state, ResultState)
-        self._state.bind_changes({getattr(self._state.name, name): context.choosing(name) for name in DISPLAY})
+        for name in DISPLAY:
+            context.take(getattr(self._state.name, name), context.choosing(name))
 
     def build(self) -> None:
         """Without a prediction a sentence; with one, all about it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +14,7 @@ from trame.widgets import vuetify3 as v3
 from trame_server import Server
 from trame_server.utils.typed_state import TypedState
 
+from sslseg.errors import SSLSegError
 from SSLSegmentLib import wording
 from SSLSegmentLib.choices import Choice
 from SSLSegmentLib.labels import Label
@@ -71,6 +73,7 @@ class Context:
         self.download = download
         self.show = show
         self.step = TypedState(server.state, StepState)
+        self._inputs: dict[str, Callable[[Any], object]] = {}
 
     def doing(self, action: Callable[..., object]) -> Callable[..., None]:
         """``action`` as a handler of the page: what has changed is shown at once."""
@@ -81,17 +84,32 @@ class Context:
 
         return handler
 
-    def choosing(self, name: str) -> Callable[[Any], None]:
-        """A handler that puts a value into a setting of the loop."""
+    def take(self, name: str, choose: Callable[[Any], object]) -> None:
+        """Let ``choose`` have what the user enters in an input that is bound to a state."""
+        self._inputs[name] = choose
 
-        def handler(value: Any) -> None:
-            kept = getattr(self.loop.settings, name)
+    def choosing(self, setting: str) -> Callable[[Any], None]:
+        """For :meth:`take`: puts a value into a setting of the loop."""
+
+        def choose(value: Any) -> None:
+            kept = getattr(self.loop.settings, setting)
             if value != kept and value is not None:
-                setattr(self.loop.settings, name, type(kept)(value))
+                setattr(self.loop.settings, setting, type(kept)(value))
                 self.loop.update_display()
-                self.show()
 
-        return handler
+        return choose
+
+    def listen(self) -> None:
+        """Take what is entered from now on."""
+        self.server.state.change(*self._inputs)(self._on_entered)
+
+    def _on_entered(self, **_state: Any) -> None:
+        """Take all that has arrived together before anything is shown: what is not taken would be put back."""
+        state = self.server.state
+        for name in self._inputs.keys() & state.modified_keys:
+            with contextlib.suppress(TypeError, ValueError, SSLSegError):  # no page of ours sends that; it is put back, too
+                self._inputs[name](state[name])
+        self.show()
 
     def show_action(self, state: ActionState, action: str) -> None:
         """What the loop says about an action."""

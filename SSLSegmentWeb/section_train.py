@@ -55,7 +55,7 @@ class TrainSection:
         self._options = OptionsSection(context)
         self._curve = CurveSection(context)
         self._state = TypedState(context.server.state, TrainState)
-        self._state.bind_changes({self._state.name.is_log_open: lambda _: self.show()})
+        context.take(self._state.name.is_log_open, lambda _: None)  # showing it anew is all that there is to do
 
     def build(self) -> None:
         """From the choice of a preset to the log."""

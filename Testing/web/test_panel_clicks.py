@@ -142,6 +142,28 @@ def test_a_number_is_taken_or_put_back(opened, key, text, setting, value):
     assert float(opened.state(f"Options.{key}")) == value
 
 
+def test_what_is_entered_together_is_taken_together(opened):
+    """A browser sends in one message what was changed while the server had something else to do."""
+    entered = {"prediction_opacity": 0.5, "prediction_style": "fill", "show_in_3d": False, "show_uncertainty": False}
+    with opened.server.state as state:
+        state.update({f"ResultState__{name}": value for name, value in entered.items()})
+    assert {name: getattr(opened.loop.settings, name) for name in entered} == entered
+    assert {name: opened.state(f"Result.{name}") for name in entered} == entered
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("ResultState__prediction_opacity", "all"), ("OptionsState__axis", "oblique"), ("OptionsState__axis", 7), ("ExportState__formats", 7),
+     ("OptionsState__preset", None)],
+)  # fmt: skip
+def test_what_no_page_sends_is_put_back(opened, key, value):
+    before = opened.server.state[key]
+    with opened.server.state as state:
+        state.update({key: value, "ResultState__prediction_style": "fill"})
+    assert opened.server.state[key] == before
+    assert opened.loop.settings.prediction_style == "fill"
+
+
 def test_the_device_is_kept_for_the_next_training(opened):
     opened.enter("device", "cuda:3")
     assert opened.loop.store.value("SSLSegment/Device") == "cuda:3"
