@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 
 import aiohttp
 import pytest
@@ -134,10 +136,8 @@ async def test_paths_that_lead_out_of_a_folder(gate, path):
     async with Visitor(gate) as visitor:
         await visitor.come_back()
         for method in ("GET", "POST"):
-            answer = await raw(
-                gate,
-                f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {visitor.cookie}\r\nContent-Length: 0\r\n\r\n",
-            )
+            head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {visitor.cookie}\r\n"
+            answer = await raw(gate, f"{head}Content-Length: 0\r\n\r\n")
             assert status(answer) in {400, 403, 404}, answer
             assert "root:" not in answer
 
@@ -257,3 +257,13 @@ def test_a_cookie_of_another_run_is_worth_nothing():
     assert former.browser(cookie)
     assert now.browser(cookie) is None
     assert former.browser(cookie[:-1]) is None
+
+
+def test_the_gate_loads_neither_the_viewer_nor_the_network():
+    """It starts at once, and nothing in it draws or learns."""
+    script = (
+        "import sys, SSLSegmentWeb.cli, SSLSegmentWeb.gate; "
+        "print(*{'slicer', 'vtk', 'vtkmodules', 'torch', 'monai', 'trame', 'SimpleITK'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout == "\n"

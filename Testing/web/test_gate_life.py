@@ -240,12 +240,12 @@ async def test_a_killed_server_leaves_nothing(new_gate):
         family = [process.pid for process in gate.family()]
     gate.process.kill()
     gate.process.wait()
-    assert all([gone(pid, 6) for pid in (*family, inside["worker"])])
+    assert all(gone(pid, 6) for pid in (*family, inside["worker"]))
     await eventually(lambda: gate.folders() == [])
 
 
 @in_loop
-async def test_a_restarted_server_is_said_once(new_gate, tmp_path):
+async def test_a_restarted_server_is_said_once(new_gate):
     first = new_gate()
     async with Visitor(first) as visitor:
         await visitor.enter()

@@ -71,7 +71,7 @@ def test_a_driver_that_crashes_does_not_take_the_server_along(monkeypatch, tmp_p
     assert rendering.probe(EGL) is False
 
 
-def test_the_command_explains_what_to_install(monkeypatch, tmp_path):
+def test_the_command_explains_what_to_install():
     """Without a driver the command ends with one sentence before anything is started."""
     script = (
         "import sys; from SSLSegmentWeb import rendering; from SSLSegmentWeb.cli import main; "
