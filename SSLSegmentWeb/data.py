@@ -40,6 +40,7 @@ class DataSection:
         self._folder = folder
         self._build_segments = build_segments
         self._files: list[str] = []
+        self._work: asyncio.Future[None] | None = None
         self._chosen = {"volume": "", "segmentation": ""}
         state = server.state
         state.data_busy = ""
@@ -130,11 +131,11 @@ class DataSection:
                 menu_props=("{contentClass: 'ssl-menu'}",),
                 raw_attrs=marks(f"{kind}-select"),
             )
-            self._build_upload(kind, label, "mdi-upload", f"Upload a {label.lower()}", folder=False)
+            self._build_upload(kind, "mdi-upload", f"Upload a {label.lower()}", folder=False)
             if kind == "volume":
-                self._build_upload(kind, label, "mdi-folder-upload-outline", "Upload a DICOM folder", folder=True)
+                self._build_upload(kind, "mdi-folder-upload-outline", "Upload a DICOM folder", folder=True)
 
-    def _build_upload(self, kind: str, label: str, icon: str, title: str, *, folder: bool) -> None:
+    def _build_upload(self, kind: str, icon: str, title: str, *, folder: bool) -> None:
         disabled = "data_locked || !!data_busy" + (" || !data_has_volume" if kind == "segmentation" else "")
         test_id = f"upload-{kind}{'-folder' if folder else ''}"
         with v3.VBtn(
@@ -151,7 +152,7 @@ class DataSection:
                 type="file",
                 style="display: none;",
                 click="$event.stopPropagation()",
-                change=f"sslsegment.upload('{kind}', $event.target)",
+                change=f"window.sslsegment.upload('{kind}', $event.target)",
                 raw_attrs=[
                     *marks(test_id, title),
                     f'accept="{"" if folder else ACCEPT}"',
@@ -172,7 +173,7 @@ class DataSection:
             value = self._server.state[f"{kind}_choice"]
             if value and value != known:
                 self._chosen[kind] = value
-                asyncio.ensure_future(self._attempt(self._take(kind, value)))
+                self._work = asyncio.ensure_future(self._attempt(self._take(kind, value)))
 
     async def _take(self, kind: str, value: str) -> None:
         if value == "new":

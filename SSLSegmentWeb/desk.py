@@ -90,7 +90,9 @@ class Desk:
 
     def _build_drawer(self, tools: EditorTools) -> None:
         folder = DataFolder(self._order.data_dir)
-        self._data = DataSection(self._server, self.scene, folder, tools.build_segments)
+        self._data = DataSection(
+            self._server, self.scene, folder, lambda: tools.build_segments(self._editor.add_segment)
+        )
         with html.Div(classes="ssl-panel pb-0"):
             self._data.build()
         self._panel.build()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trame.widgets import html
@@ -10,16 +11,15 @@ from trame_server import Server
 from trame_server.utils.typed_state import TypedState
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.app.ui import (
-    ControlButton,
     DrawEffectUI,
     IslandsEffectUI,
     LogicalOperatorsEffectUI,
     PaintEffectState,
-    PaintEffectUI,
     ScissorsEffectUI,
     SegmentDisplayUI,
     SegmentEditAreaUI,
     SegmentEditorUI,
+    Slider,
     SmoothingEffectUI,
     ThresholdEffectUI,
 )
@@ -37,20 +37,40 @@ from trame_slicer.segmentation import (
 )
 from undo_stack import UndoStack
 
+from SSLSegmentWeb.section_tools import hint, marks
+
+COLORS = [
+    (128, 174, 128), (241, 214, 145), (111, 184, 210), (216, 101, 79), (220, 130, 200),
+    (90, 120, 200), (240, 160, 60), (144, 238, 144), (177, 122, 101), (200, 200, 90),
+]  # fmt: skip
+"""Of new segments: Slicer's generic anatomy colours, and some as far from these and each other."""
+
+BRUSH_SIZES = (1, 30, 1, 5)
+"""Smallest, largest, step and first one, as a share of the height of the view in percent."""
+
 BRUSHES = (SegmentationEffectPaint, SegmentationEffectErase)
 TOOLS = (
-    ("No tool: move and zoom", "mdi-cursor-default", "none", SegmentationEffectNoTool, None),
-    ("Paint", "mdi-brush", "paint", SegmentationEffectPaint, PaintEffectUI),
-    ("Erase", "mdi-eraser", "erase", SegmentationEffectErase, PaintEffectUI),
-    ("Draw an outline", "mdi-draw", "draw", SegmentationEffectDraw, DrawEffectUI),
-    ("Scissors", "mdi-content-cut", "scissors", SegmentationEffectScissors, ScissorsEffectUI),
-    ("Threshold", "mdi-auto-fix", "threshold", SegmentationEffectThreshold, ThresholdEffectUI),
-    ("Islands", "mdi-scatter-plot", "islands", SegmentationEffectIslands, IslandsEffectUI),
-    ("Smoothing", "mdi-square-rounded-outline", "smoothing", SegmentationEffectSmoothing, SmoothingEffectUI),
-    ("Logical operators", "mdi-vector-intersection", "logical", SegmentationEffectLogicalOperators,
-     LogicalOperatorsEffectUI),
-)  # fmt: skip
-"""Name, icon, id, effect, and the choices that belong to it."""
+    ("No tool: move and zoom", "mdi-cursor-default", "none", SegmentationEffectNoTool),
+    ("Paint", "mdi-brush", "paint", SegmentationEffectPaint),
+    ("Erase", "mdi-eraser", "erase", SegmentationEffectErase),
+    ("Draw an outline", "mdi-draw", "draw", SegmentationEffectDraw),
+    ("Scissors", "mdi-content-cut", "scissors", SegmentationEffectScissors),
+    ("Threshold", "mdi-auto-fix", "threshold", SegmentationEffectThreshold),
+    ("Islands", "mdi-scatter-plot", "islands", SegmentationEffectIslands),
+    ("Smoothing", "mdi-square-rounded-outline", "smoothing", SegmentationEffectSmoothing),
+    ("Logical operators", "mdi-vector-intersection", "logical", SegmentationEffectLogicalOperators),
+)
+"""Name, icon, id and effect."""
+
+OPTIONS = {
+    SegmentationEffectDraw: DrawEffectUI,
+    SegmentationEffectScissors: ScissorsEffectUI,
+    SegmentationEffectThreshold: ThresholdEffectUI,
+    SegmentationEffectIslands: IslandsEffectUI,
+    SegmentationEffectSmoothing: SmoothingEffectUI,
+    SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,
+}
+"""What can be chosen for a tool, beside the brush."""
 
 
 class Editor:
@@ -82,8 +102,18 @@ class Editor:
         """Edit another segmentation (None: none). What was done before cannot be undone any more."""
         if segmentation is None:
             self._editor.clear()
-        else:
-            self._editor.set_active_segmentation(segmentation, volume)
+            return
+        self._editor.set_active_segmentation(segmentation, volume)
+
+    def add_segment(self) -> None:
+        """Add a segment in a colour that no other one has, as long as there are any."""
+        taken = [tuple(round(255 * part) for part in segment.color) for segment in self._properties()]
+        free = [color for color in COLORS if color not in taken] or COLORS
+        red, green, blue = free[0]
+        self._editor.add_empty_segment(segment_color=[red / 255, green / 255, blue / 255])
+
+    def _properties(self) -> list[Any]:
+        return list(self._editor.get_all_segment_properties().values())
 
     def connect(self, tools: EditorTools) -> None:
         """Let the tools of the page work, once all of them are there."""
@@ -94,66 +124,75 @@ class EditorTools(SegmentEditorUI):
     """The editor's signals and states with a layout of our own."""
 
     def _build_ui(self) -> None:
+        names = self._typed_state.name
         with self:
-            self.edit_ui._build_color_dialog()
-            with html.Div(classes="d-flex align-center flex-wrap px-2", style="min-height: 44px;"):
-                for name, icon, tool, effect, _ in TOOLS:
-                    self._tool_button(name, icon, tool, effect)
+            self.edit_ui.color_edit()
+            with html.Div(classes="ssl-tools"):
+                for title, icon, testid, effect in TOOLS:
+                    _tool(
+                        title, icon, f"tool-{testid}", lambda effect=effect: self.effect_button_clicked(effect),
+                        f"!{names.segment_list.active_segment_id}", active=self.is_active_effect(effect),
+                    )  # fmt: skip
                 v3.VDivider(vertical=True, classes="mx-2")
-                self._button(
-                    "Undo", "mdi-undo", "editor-undo", self.undo_clicked, f"!{self._typed_state.name.can_undo}"
-                )
-                self._button(
-                    "Redo", "mdi-redo", "editor-redo", self.redo_clicked, f"!{self._typed_state.name.can_redo}"
-                )
+                _tool("Undo", "mdi-undo", "editor-undo", self.undo_clicked, f"!{names.can_undo}")
+                _tool("Redo", "mdi-redo", "editor-redo", self.redo_clicked, f"!{names.can_redo}")
                 v3.VDivider(vertical=True, classes="mx-2")
                 self._build_brush()
 
     def _build_brush(self) -> None:
-        active = " || ".join(self.is_active_effect(brush)[0] for brush in BRUSHES)
-        with html.Div(v_if=(active,), style="width: 280px;"):
-            self._effect_ui[SegmentationEffectPaint] = self._effect_ui[SegmentationEffectErase] = PaintEffectUI()
+        brush: TypedState[PaintEffectState] = TypedState(self.state, PaintEffectState)
+        names = brush.name
+        size = brush.get_sub_state(names.brush_diameter_slider)
+        size.data.min_value, size.data.max_value, size.data.step, size.data.value = BRUSH_SIZES
+        active = " || ".join(self.is_active_effect(effect)[0] for effect in BRUSHES)
+        with html.Div(v_if=(active,), classes="ssl-brush"):
+            html.Span("Brush", classes="text-body-2 mr-2")
+            Slider(typed_state=size, density="compact", raw_attrs=marks("brush-size", "Brush size"))
+            _tool(
+                "Sphere: paint on neighbouring slices, too", "mdi-sphere", "brush-sphere",
+                f"{names.use_sphere_brush} = !{names.use_sphere_brush}", "false", active=(names.use_sphere_brush,),
+            )  # fmt: skip
 
     def build_options(self) -> None:
         """A card over the views with the choices of the active tool, where it has any beside the brush."""
-        with_options = [tool for tool in TOOLS if tool[4] and tool[3] not in BRUSHES]
-        shown = " || ".join(self.is_active_effect(effect)[0] for *_, effect, _ in with_options)
-        with v3.VCard(
-            v_if=(shown,), elevation=6, style="position: absolute; top: 8px; right: 8px; width: 320px; z-index: 5;"
-        ):
-            for name, _, _, effect, options in with_options:
-                with html.Div(v_if=self.is_active_effect(effect)):
-                    v3.VCardTitle(name, classes="text-subtitle-1 pb-0")
-                    with v3.VCardText():
-                        self._effect_ui[effect] = options()
+        shown = " || ".join(self.is_active_effect(effect)[0] for effect in OPTIONS)
+        with v3.VCard(v_if=(shown,), elevation=6, classes="ssl-options"):
+            for title, _, _, effect in TOOLS:
+                if effect in OPTIONS:
+                    with html.Div(v_if=self.is_active_effect(effect)):
+                        v3.VCardTitle(title, classes="text-subtitle-2 pb-0")
+                        with v3.VCardText():
+                            self._effect_ui[effect] = OPTIONS[effect]()
 
-    def build_segments(self) -> None:
-        """The segments of the drawing: names, colours, one more, and how they are shown and masked."""
-        with html.Div():
+    def build_segments(self, add: Callable[[], None]) -> None:
+        """The segments of the drawing: names, colours, one more (``add``), and how they are shown and masked."""
+        names = self._typed_state.name
+        with html.Div(classes="ssl-segments"):
             self._create_segment_list()
             v3.VBtn(
                 "Add segment",
                 prepend_icon="mdi-plus",
                 variant="text",
                 size="small",
-                click=self.add_segment_clicked,
-                disabled=("!data_has_segmentation",),
-                raw_attrs=['data-testid="segment-add"'],
+                click=add,
+                raw_attrs=marks("segment-add"),
             )
-            SegmentDisplayUI(typed_state=self.sub_state(self._typed_state.name.segment_display), variant="flat")
-            SegmentEditAreaUI(
-                segment_edit_area_typed_state=self.sub_state(self._typed_state.name.segment_edit_area), variant="flat"
-            )
+            SegmentDisplayUI(typed_state=self.sub_state(names.segment_display), variant="flat")
+            SegmentEditAreaUI(segment_edit_area_typed_state=self.sub_state(names.segment_edit_area), variant="flat")
 
-    def _tool_button(self, name: str, icon: str, tool: str, effect: type) -> None:
-        ControlButton(
-            name=name,
-            icon=icon,
-            click=lambda: self.effect_button_clicked(effect),
-            active=self.is_active_effect(effect),
-            disabled=(f"!{self._typed_state.name.segment_list.active_segment_id}",),
-            raw_attrs=[f'data-testid="tool-{tool}"'],
-        )
 
-    def _button(self, name: str, icon: str, test_id: str, click: Any, disabled: str) -> None:
-        ControlButton(name=name, icon=icon, click=click, disabled=(disabled,), raw_attrs=[f'data-testid="{test_id}"'])
+def _tool(  # noqa: PLR0913, PLR0917 - what a small button has
+    title: str, icon: str, testid: str, click: Any, disabled: str, active: tuple[str] = ("false",)
+) -> None:
+    with v3.VBtn(
+        icon=True,
+        rounded=0,
+        variant="text",
+        size=36,
+        click=click,
+        disabled=(disabled,),
+        active=active,
+        raw_attrs=marks(testid, title),
+    ):
+        v3.VIcon(icon, size=21)
+        hint(title, literal=True)

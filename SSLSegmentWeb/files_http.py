@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from aiohttp import BodyPartReader, web
 
 from sslseg.errors import SSLSegError
 
-SECRET_HEADER = "X-SSLSegment-Secret"
+SECRET_HEADER = "X-SSLSegment-Secret"  # noqa: S105 - the name of a header
 KINDS = ("volume", "segmentation")
 CHUNK_BYTES = 1 << 20
 MAX_NAME = 200
@@ -117,37 +119,40 @@ class Files:
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         folder = self._folder / "uploads" / secrets.token_hex(8)
         try:
-            kind = request.match_info["kind"]
-            if kind not in KINDS:
-                raise Refusal(404, "Only a volume or a segmentation can be uploaded.")
-            if (request.content_length or 0) > self._limit + CHUNK_BYTES:
-                raise Refusal(413, self._too_large())
-            folder.mkdir(parents=True, mode=0o700)
             received = await self._receive(request, folder)
-            await self._take(kind, received)
+            await self._take(request.match_info["kind"], received)
         except Refusal as refusal:
-            return web.Response(status=refusal.status, text=str(refusal))
+            answer = web.Response(status=refusal.status, text=str(refusal))
         except SSLSegError as error:
-            return web.Response(
-                status=400, text=str(error).replace(f"{folder}/", "").replace(str(folder), "The upload")
-            )
-        return web.Response(status=204)
+            answer = web.Response(status=400, text=str(error).replace(f"{folder}{os.sep}", ""))
+        except (ValueError, AssertionError):  # how aiohttp says that a body is no multipart
+            answer = web.Response(status=400, text="The upload is not complete: try again.")
+        else:
+            return web.Response(status=204)
+        shutil.rmtree(folder, ignore_errors=True)
+        return answer
 
     async def _receive(self, request: web.Request, folder: Path) -> Path:
+        """Store what is sent; its path."""
+        if request.match_info["kind"] not in KINDS:
+            raise Refusal(404, "Only a volume or a segmentation can be uploaded.")
+        if (request.content_length or 0) > self._limit + CHUNK_BYTES:
+            raise Refusal(413, self._too_large())
+        path = folder / checked_name(request.query.get("name", ""))
+        folder.mkdir(parents=True, mode=0o700)
         if not request.content_type.startswith("multipart/"):
-            path = folder / checked_name(request.query.get("name", ""))
             await self._store(request.content.iter_chunked(CHUNK_BYTES), path, self._limit)
             return path
+        path.mkdir()
         left, count = self._limit, 0
         async for part in await request.multipart():
             count += 1
             if not isinstance(part, BodyPartReader) or count > MAX_FILES:
-                raise Refusal(400, f"One upload takes at most {MAX_FILES} files.")
-            checked_name(Path((part.filename or "").replace("\\", "/")).name)
-            left -= await self._store(_chunks(part), folder / f"{count:05d}", left)
+                raise Refusal(400, f"One upload takes at most {MAX_FILES} files of one DICOM series.")
+            left -= await self._store(_chunks(part), path / f"{count:05d}.dcm", left)
         if not count:
             raise Refusal(400, "The upload holds no file: choose one.")
-        return folder
+        return path
 
     async def _store(self, chunks: Any, path: Path, limit: int) -> int:
         size = 0

@@ -8,17 +8,19 @@ from typing import Any
 
 from aiohttp import web
 from trame.ui.vuetify3 import VAppLayout
-from trame.widgets import html
+from trame.widgets import client, html
 from trame.widgets import vuetify3 as v3
 from trame_client import module as client_module
 from trame_server import Server
 
 from SSLSegmentWeb.editor import EditorTools
-from SSLSegmentWeb.section_tools import marks
+from SSLSegmentWeb.section_tools import hint, marks
 
 TITLE = "SSLSegment"
+SCRIPT = '<script src="sslsegment/page.js"></script>'
 DRAWER_WIDTH = 380
 OWN = Path(__file__).with_name("page")
+STYLE = OWN / "page.css"
 ICON = Path(__file__).parents[1] / "Resources" / "SSLSegment.png"
 
 
@@ -37,12 +39,12 @@ class Page(VAppLayout):
         super().__init__(server, template_name="main")
         server.state.trame__title = TITLE
         server.state.trame__favicon = "logo.png"
-        server.state.volume_name = ""
         self.root.theme = "dark"
         with self:
+            client.Style(STYLE.read_text(encoding="utf-8"))
             self._build_bar()
             with v3.VMain(classes="d-flex flex-column", style="height: 100vh;"):
-                with html.Div(classes="ssl-tools"):
+                with html.Div():  # the tools take all the height of what they are in
                     self.tools = EditorTools()
                 with html.Div(style="flex: 1; min-height: 0; position: relative;"):
                     build_views(self)
@@ -52,22 +54,26 @@ class Page(VAppLayout):
         self.flush_content()
 
     def _build_bar(self) -> None:
-        with v3.VAppBar(density="compact", height=44, flat=True, border=True):
-            html.Img(src="logo.png", style="height: 26px; margin-left: 12px;", alt="")
-            html.Span(TITLE, classes="text-subtitle-1 ml-2", style="font-weight: 600;")
-            html.Span("{{ volume_name }}", classes="text-body-2 ml-4 text-medium-emphasis text-truncate")
-            v3.VSpacer()
-            v3.VSelect(
-                v_model=("layout_id",),
-                items=("layout_ids",),
-                density="compact",
-                variant="plain",
-                hide_details=True,
-                prepend_inner_icon="mdi-view-dashboard-outline",
-                style="max-width: 170px;",
-                classes="mr-2",
-                raw_attrs=marks("layout", "Views"),
-            )
+        with v3.VAppBar(density="compact", height=44, flat=True, border=True), html.Div(classes="ssl-bar"):
+            html.Img(src="logo.png", height=26, alt="")
+            html.Span(TITLE, classes="ssl-title")
+            html.Span("{{ volume_name }}", classes="ssl-name")
+            with html.Div(v_if=("volume_name",), classes="ssl-window"):
+                v3.VIcon("mdi-contrast-box", size=20)
+                v3.VRangeSlider(
+                    v_model=("window_range",),
+                    min=("window_limits[0]",),
+                    max=("window_limits[1]",),
+                    step=("(window_limits[1] - window_limits[0]) / 500",),
+                    density="compact",
+                    hide_details=True,
+                    raw_attrs=marks("window", "Brightness and contrast"),
+                )
+                hint("Brightness and contrast: what is shown as black, and what as white", literal=True)
+            with html.Label(classes="ssl-layout"):
+                html.Span("Views")
+                with html.Select(v_model="layout_id", raw_attrs=marks("layout")):
+                    html.Option("{{ name }}", v_for="name in layout_ids", key="name", value=("name",))
 
 
 def bind_page(app: web.Application) -> None:
@@ -93,7 +99,11 @@ def bind_page(app: web.Application) -> None:
     async def icon(_: web.Request) -> web.FileResponse:
         return web.FileResponse(ICON)
 
+    async def connection(request: web.Request) -> web.Response:
+        return web.json_response({"sessionURL": f"{'wss' if 'tls' in request.query else 'ws'}://USE_HOST/ws"})
+
     app.router.add_get("/index.html", first)
+    app.router.add_post("/connection", connection)
     app.router.add_get("/loading.tpl", loading)
     app.router.add_get("/logo.png", icon)
     app.router.add_static("/sslsegment", OWN)

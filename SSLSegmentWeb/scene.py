@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 
 from sslseg.errors import InputError
+from sslseg.itk_io import WRITE_ENDINGS
 from sslseg.labelmap_io import read_dense_labels
 from sslseg.volume import read_volume
 from SSLSegmentLib.loading import add_segmentation, add_volume
@@ -79,7 +80,9 @@ class Scene:
             if kind == "volume":
                 volume = await asyncio.to_thread(read_volume, path)
                 self._require_rest()
-                self._use_volume(add_volume(self._app.scene, volume, path))
+                node = add_volume(self._app.scene, volume, path)
+                node.SetName(_without_ending(path.name))
+                self._use_volume(node)
                 return
             reference = self.loop.volume
             if reference is None:
@@ -164,6 +167,10 @@ class Scene:
     def _require_rest(self) -> None:
         if self.loop.state.busy or self.loop.accepting:
             raise InputError("A training is under way: stop it first, or wait for its end.")
+
+
+def _without_ending(name: str) -> str:
+    return next((name[: -len(ending)] for ending in WRITE_ENDINGS if name.lower().endswith(ending)), name)
 
 
 def _is_empty(node: Any) -> bool:

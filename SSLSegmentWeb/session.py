@@ -7,10 +7,13 @@ ends, so does everything here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,32 +87,35 @@ def main() -> int:
 async def _serve(make_desk: Any, order: Order, tell: Any) -> None:
     ended = asyncio.Event()
     running = asyncio.get_running_loop()
-    threading.Thread(target=_await_end, args=(lambda: running.call_soon_threadsafe(ended.set),), daemon=True).start()
+
+    def announce() -> None:
+        running.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=_await_end, args=(announce, order.folder), daemon=True).start()
     desk = make_desk(order)
     serving = desk.start(lambda port: tell({"port": port}))
     await ended.wait()
     await desk.end()
     serving.cancel()
-    _leave()
+    _leave(order.folder)
 
 
-def _await_end(announce: Any) -> None:
+def _await_end(announce: Callable[[], None], folder: Path) -> None:
     """Wait for the end of stdin, in a thread: what holds the main thread up does not hold the end up."""
     while sys.stdin.readline():
         pass
-    timer = threading.Timer(END_S, _leave)
+    timer = threading.Timer(END_S, _leave, [folder])
     timer.daemon = True
     timer.start()
     announce()
 
 
-def _leave() -> None:
-    """End now: nobody is left to tell, and views of Slicer take their time to be taken apart."""
+def _leave(folder: Path) -> None:
+    """End now, and leave nothing: nobody is there to tell, and views of Slicer take their time to be taken apart."""
     for child in psutil.Process().children(recursive=True):
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
-        except psutil.NoSuchProcess:
-            continue
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 

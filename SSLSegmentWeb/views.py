@@ -1,27 +1,33 @@
-"""The slice views and the 3-D view: how they are arranged, and what they show."""
+"""The slice views and the 3-D view: how they are arranged, what they show, and how fast."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import vtk
+from trame.widgets import html
 from trame_server import Server
-from trame_slicer.core import LayoutManager, SlicerApp
+from trame_slicer.app.ui import create_vertical_slice_view_gutter_ui
+from trame_slicer.core import LayoutManager, SlicerApp, VolumeWindowLevel
 from trame_slicer.rca_view import register_rca_factories
 from trame_slicer.views import Layout, LayoutDirection, SliceView, ViewLayoutDefinition
 
 from SSLSegmentLib.mrml import volume_geometry
-from SSLSegmentLib.slice_views import shows_axis
+from SSLSegmentLib.slice_views import index_in_view, shows_axis, slice_offsets
+from SSLSegmentLib.wording import slice_title
 
 FPS, ASIDE_FPS = 30.0, 10.0
 """Of the view that the mouse is in, and of the others, which all change a little with every slice."""
 QUALITY = 60
 """Of the JPEG images while something moves; a sharper one follows."""
-LARGE, SMALL = 2, 1
+EVENT_S = 0.03
+"""Between two moves of the mouse that the browser tells: as often as there are pictures."""
+LARGE, SMALL = "2", "1"
 
 
 class Views:
-    """One large slice view beside two small ones and the 3-D view, or one view alone.
+    """One large slice view beside two small ones and the 3-D view, or other arrangements of these four.
 
     Args:
         server: trame's.
@@ -35,12 +41,16 @@ class Views:
         _draw_in_one_thread()
         self._server = server
         self._app = app
+        self._volume: Any = None
+        self._shown_in_3d = False
         register_rca_factories(
             app.view_manager,
             server,
+            slice_view_ui_f=self._build_slice_view,
             target_fps=FPS,
             blur_fps=ASIDE_FPS,
             interactive_quality=QUALITY,
+            rca_event_throttle_s=EVENT_S,
         )
         self.layouts = LayoutManager(app.scene, app.view_manager, server)
         self.layouts.register_layout_dict(_layouts())
@@ -48,39 +58,73 @@ class Views:
             # Without a graphics card each sample takes as long as a picture: six times the time for a slice.
             view.render_window().SetMultiSamples(0)
             view.renderer().SetUseFXAA(not isinstance(view, SliceView))
-        server.state.layout_ids = self.layouts.get_layout_ids()
-        server.state.layout_id = "Axial"
-        server.state.change("layout_id")(self._on_layout_chosen)
-        self.layouts.set_layout("Axial")
-        self._shown_in_3d = False
+        state = server.state
+        state.layout_ids = self.layouts.get_layout_ids()
+        state.window_limits, state.window_range = [0, 1], [0, 1]
+        state.change("layout_id")(self._on_layout)
+        state.change("window_range")(self._on_window)
+        self._choose_layout(state.layout_ids[0])
 
     def show(self, volume: Any) -> None:
         """Show a volume in the slice views, along its own axes; the view of its slices becomes the large one."""
+        self._volume, self._shown_in_3d = volume, False
         self._app.display_manager.show_volume_in_slice_background(volume)
         self._app.display_manager.show_volume_in_slice_foreground(None)
-        self._app.display_manager.reset_views()
-        self._shown_in_3d = False
-        if volume is None:
-            return
         axis = volume_geometry(volume).default_axis()
-        for view in self._app.view_manager.get_slice_views():
-            node = self._app.scene.GetNodeByID(view.get_view_node_id())
-            if shows_axis(node, volume, axis):
-                self._server.state.layout_id = view.get_orientation()
-                self._on_layout_chosen(view.get_orientation())
-                break
+        self._app.display_manager.reset_views()
+        large = [
+            view for view in self._app.view_manager.get_slice_views() if shows_axis(self._node(view), volume, axis)
+        ]
+        if large:
+            self._choose_layout(large[0].get_orientation())
+        state = self._server.state
+        state.window_limits = list(VolumeWindowLevel.get_volume_scalar_range(volume))
+        state.window_range = list(VolumeWindowLevel.get_volume_display_range(volume))
 
     def follow(self, prediction: Any) -> None:
-        """Turn the 3-D views to the first surfaces that there are to see."""
-        shown = prediction is not None and prediction.GetDisplayNode().GetVisibility3D()
+        """Turn the 3-D view to surfaces once there are some to see."""
+        shown = prediction is not None and bool(prediction.GetDisplayNode().GetVisibility3D())
         if shown and not self._shown_in_3d:
             for view in self._app.view_manager.get_threed_views():
                 view.reset_view()
-        self._shown_in_3d = bool(shown)
+        self._shown_in_3d = shown
 
-    def _on_layout_chosen(self, layout_id: str, **_: Any) -> None:
+    def _build_slice_view(self, server: Server, view_id: str, view: SliceView) -> None:
+        create_vertical_slice_view_gutter_ui(server, view_id, view)
+        name = f"{view_id}_position"
+        server.state[name] = ""
+        html.Div(f"{{{{ {name} }}}}", classes="ssl-position")
+
+        def tell(_: SliceView) -> None:
+            server.state[name] = self._position(view)
+
+        view.modified.connect(tell)
+
+    def _position(self, view: SliceView) -> str:
+        """Which slice of the volume a view shows, in the words of the list of slices."""
+        if self._volume is None:
+            return ""
+        for axis, n in enumerate(volume_geometry(self._volume).shape):
+            index = index_in_view(self._node(view), self._volume, axis)
+            if index is not None and 0 <= index < n:
+                (offset,) = slice_offsets(self._volume, axis, [index])
+                return f"{slice_title(index)} of {n}  ·  {offset}"
+        return ""
+
+    def _node(self, view: SliceView) -> Any:
+        return self._app.scene.GetNodeByID(view.get_view_node_id())
+
+    def _choose_layout(self, name: str) -> None:
+        self._server.state.layout_id = name
+        self._on_layout(name)
+
+    def _on_layout(self, layout_id: str, **_: Any) -> None:
         if self.layouts.has_layout(layout_id):
             self.layouts.set_layout(layout_id)
+
+    def _on_window(self, window_range: Sequence[float], **_: Any) -> None:
+        if self._volume is not None:
+            VolumeWindowLevel.set_volume_node_display_min_max_range(self._volume, *window_range)
 
 
 def _draw_in_one_thread() -> None:
@@ -101,7 +145,7 @@ def _layouts() -> dict[str, Layout]:
     for name, view in slices.items():
         others = [other for other in slices.values() if other is not view]
         column = Layout(LayoutDirection.Vertical, [*others, threed])
-        found[name] = Layout(LayoutDirection.Horizontal, [view, column], flex_sizes=[str(LARGE), str(SMALL)])
+        found[name] = Layout(LayoutDirection.Horizontal, [view, column], flex_sizes=[LARGE, SMALL])
     rows = [slices["Axial"], threed], [slices["Coronal"], slices["Sagittal"]]
-    four = Layout(LayoutDirection.Vertical, [Layout(LayoutDirection.Horizontal, row) for row in rows])
+    four = Layout(LayoutDirection.Vertical, [Layout(LayoutDirection.Horizontal, list(row)) for row in rows])
     return found | {"Four views": four, "3D": Layout(LayoutDirection.Vertical, [threed])}

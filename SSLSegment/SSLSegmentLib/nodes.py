@@ -35,5 +35,5 @@ def create_segmentation(scene: Any, volume: Any) -> Any:
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    node.GetSegmentation().AddEmptySegment(FIRST_SEGMENT, FIRST_SEGMENT)
+    node.GetSegmentation().AddEmptySegment(FIRST_SEGMENT, FIRST_SEGMENT, FIRST_COLOR)
     return node

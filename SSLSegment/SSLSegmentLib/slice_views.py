@@ -65,14 +65,26 @@ def slice_in_view(scene: Any, volume: Any, axis: int) -> int | None:
     views = list(scene.GetNodesByClass("vtkMRMLSliceNode"))
     shown = [view for view in views if view.IsMappedInLayout()]  # outside of the desktop nothing is ever mapped
     for view in shown or views:
-        if volume is not None and shows_axis(view, volume, axis):
-            to_world, plane = _voxel_to_world(volume), lps_affine(view.GetSliceToRAS())
-            first = _centre(volume, to_world, axis, 0) * (-1, -1, 1)
-            normal, step = plane[:3, 2], to_world[:3, 2 - axis]
-            index = round(float(normal @ (plane[:3, 3] - first) / (normal @ step)))  # where it cuts the line of centres
-            if 0 <= index < shape[axis]:
-                return index
+        index = index_in_view(view, volume, axis) if volume is not None else None
+        if index is not None and 0 <= index < shape[axis]:
+            return index
     return None
+
+
+def index_in_view(view: Any, volume: Any, axis: int) -> int | None:
+    """The slice along an array axis that one view shows, beyond the volume also; None if it shows no such slices.
+
+    Args:
+        view: the slice node.
+        volume: the volume node.
+        axis: array axis of the slices, 0 (K), 1 (J) or 2 (I).
+    """
+    if not shows_axis(view, volume, axis):
+        return None
+    to_world, plane = _voxel_to_world(volume), lps_affine(view.GetSliceToRAS())
+    first = _centre(volume, to_world, axis, 0) * (-1, -1, 1)
+    normal, step = plane[:3, 2], to_world[:3, 2 - axis]
+    return round(float(normal @ (plane[:3, 3] - first) / (normal @ step)))  # where it cuts the line of centres
 
 
 def slice_offsets(volume: Any, axis: int, indices: Iterable[int]) -> list[str]:

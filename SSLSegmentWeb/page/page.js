@@ -2,8 +2,13 @@
 (() => {
   "use strict";
 
+  // Where trame's client asks for the address of its websocket.
+  document.documentElement.dataset.sessionManagerUrl = `connection?${window.location.protocol === "https:" ? "tls" : ""}`;
+
   const state = (name) => window.trame?.state?.get(name);
   const set = (name, value) => window.trame?.state?.set(name, value);
+
+  const nameOf = (files) => (files.length === 1 ? files[0].name : files[0].webkitRelativePath.split("/")[0]) || "series";
 
   function send(kind, files) {
     const request = new XMLHttpRequest();
@@ -15,7 +20,7 @@
       request.onload = () => resolve(request.status === 204 ? "" : request.responseText || "The upload was refused.");
       request.onerror = () => resolve("The upload was interrupted, or is larger than this server takes: try again.");
     });
-    request.open("POST", `files/${kind}?name=${encodeURIComponent(one ? files[0].name : "series")}`);
+    request.open("POST", `files/${kind}?name=${encodeURIComponent(nameOf(files))}`);
     request.send(body);
     return done;
   }
@@ -25,7 +30,7 @@
     input.value = "";
     if (!files.length) return;
     set("data_error", "");
-    set("data_busy", `Uploading ${files.length === 1 ? files[0].name : `${files.length} files`} …`);
+    set("data_busy", `Uploading ${nameOf(files)} …`);
     const error = await send(kind, files);
     set("upload_share", null);
     set("data_busy", "");
