@@ -85,7 +85,7 @@ class ResultSection:
     def _build_volumes(self) -> None:
         with (
             html.Ul(classes="ssl-volumes", raw_attrs=marks("volumes", labels.VOLUMES)),
-            html.Li(v_for=f"entry in {self._state.name.volumes}", key="entry.name"),
+            html.Li(v_for=f"(entry, n) in {self._state.name.volumes}", key="n"),
         ):
             html.Span(classes="ssl-dot", style=("{background: entry.color}",))
             html.Span("{{ entry.name }}", classes="flex-grow-1 text-truncate")

@@ -112,7 +112,7 @@ class SlicesSection:
                 html.Span("{{ row.offset }}", classes="ssl-row-offset")
                 with html.Span(classes="ssl-row-drawn"):
                     html.Span("{{ row.mark }}", v_if="row.mark", classes="ssl-row-mark")
-                    with html.Span(v_for="segment in row.drawn", key="segment.name"):
+                    with html.Span(v_for="(segment, n) in row.drawn", key="n"):
                         html.Span(classes="ssl-dot", style=("{background: segment.color}",))
                         html.Span("{{ segment.name }}")
             with v3.VBtn(

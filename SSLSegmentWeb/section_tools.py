@@ -107,7 +107,7 @@ class Context:
         """Take all that has arrived together before anything is shown: what is not taken would be put back."""
         state = self.server.state
         for name in self._inputs.keys() & state.modified_keys:
-            with contextlib.suppress(TypeError, ValueError, SSLSegError):  # no page of ours sends that; it is put back, too
+            with contextlib.suppress(TypeError, ValueError, SSLSegError):  # no page of ours sends that
                 self._inputs[name](state[name])
         self.show()
 
@@ -159,7 +159,7 @@ def hint(tooltip: str, *, literal: bool = False) -> None:
         activator="parent",
         location="end",
         max_width=320,
-        open_delay=400,
+        open_delay=700,
         content_class="ssl-hint",
         text=tooltip if literal else (tooltip,),
     )

@@ -128,6 +128,7 @@ def export(panel: Panel, folder: Path) -> None:
     panel.click("exportButton")
     endings = sorted(path.name.partition(".")[2] for path in folder.iterdir())
     assert endings == ["nii.gz", "seg.nrrd"], panel.ui.exportLabel.text
+    assert panel.ui.exportLabel.text.startswith("Written: ")
 
 
 def reopen_and_go_on(panel: Panel, scene: object, path: Path) -> None:
