@@ -8,7 +8,7 @@ from trame.widgets import html
 from trame_server.utils.typed_state import TypedState
 
 from SSLSegmentLib import labels
-from SSLSegmentWeb.curve import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, draw
+from SSLSegmentWeb.curve import HEIGHT, LEFT, RIGHT, WIDTH, Tick, draw
 from SSLSegmentWeb.section_tools import Context, fold, hint, marks
 
 
@@ -59,7 +59,6 @@ class CurveSection:
         names = self._state.name
         return f"""
 <line v-for="y in {names.lines}" :key="y" class="ssl-line" x1="{LEFT}" x2="{RIGHT}" :y1="y" :y2="y" />
-<rect class="ssl-frame" x="{LEFT}" y="{TOP}" width="{RIGHT - LEFT}" height="{BOTTOM - TOP}" />
 <path v-if="{names.area}" class="ssl-area" :d="{names.area}" />
 <path v-if="{names.dice}" class="ssl-dice" :d="{names.dice}" />
 <path class="ssl-loss" :d="{names.loss}" />

@@ -19,8 +19,6 @@ from SSLSegmentWeb.section_tools import ActionState, Context, heading, hint, mar
 FETCH = "window.setTimeout(() => window.document.querySelector('[data-testid=download-0]')?.click(), 300)"
 """Follows the first address, once it is on the page."""
 
-MODEL_NAME = "model.safetensors"
-
 
 @dataclass
 class FileState:
@@ -146,7 +144,7 @@ class ExportSection:
         start_export(self._context.loop, self._offer, self._tell)
 
     def _save_model(self) -> None:
-        path = self._new_folder() / MODEL_NAME
+        path = self._new_folder() / f"{default_name(self._context.loop)} model.safetensors"
         if attempt(lambda: self._context.loop.save_model(path), self._tell):
             self._offer([path], [])
 

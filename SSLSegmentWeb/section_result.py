@@ -102,7 +102,7 @@ class ResultSection:
         """Whether something is laid over the image, and how much of the image it hides."""
         with html.Div(classes="ssl-layer"):
             self._build_switch(shown, f"show_{layer}")
-            with html.Div(classes="flex-grow-1"):
+            with html.Div():
                 v3.VSlider(
                     v_model=(opacity,),
                     name=labels.SETTINGS[f"{layer}_opacity"].tooltip,

@@ -77,13 +77,9 @@ class SlicesSection:
             with html.Ul(v_else=True, classes="ssl-rows", raw_attrs=[f'aria-label="{labels.SECTIONS["slices"]}"']):
                 self._build_row()
             with html.Div(classes="ssl-buttons"):
-                button(
-                    labels.MARK_EMPTY.title, names.mark_empty, context.doing(self._work.mark_empty),
-                    testid="mark-empty", variant="tonal",
-                )  # fmt: skip
-                context.action_button(
-                    names.suggest, "suggest_next", self._work.suggest, testid="suggest",
-                )  # fmt: skip
+                mark_empty = context.doing(self._work.mark_empty)
+                button(labels.MARK_EMPTY.title, names.mark_empty, mark_empty, testid="mark-empty", variant="tonal")
+                context.action_button(names.suggest, "suggest_next", self._work.suggest, testid="suggest")
             v3.VAlert(
                 v_if=(names.suggestion,),
                 text=(names.suggestion,),

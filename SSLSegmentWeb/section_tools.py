@@ -214,7 +214,7 @@ def items_of(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     return [{"title": choice.title, "value": choice.value, "subtitle": choice.tooltip} for choice in choices]
 
 
-def toggle(name: str, choices: Sequence[Choice], label: Label, *, testid: str, titles: Sequence[str] = ()) -> None:
+def toggle(name: str, choices: Sequence[Choice], label: Label, *, testid: str) -> None:
     """A row of buttons of which one is chosen."""
     with v3.VBtnToggle(
         v_model=(name,),
@@ -226,9 +226,9 @@ def toggle(name: str, choices: Sequence[Choice], label: Label, *, testid: str, t
         classes="ssl-toggle",
         raw_attrs=[*marks(testid, label.title), 'role="group"'],
     ):
-        for choice, title in zip(choices, titles or [choice.title for choice in choices], strict=True):
+        for choice in choices:
             with v3.VBtn(
-                title,
+                choice.title,
                 value=choice.value,
                 size="small",
                 raw_attrs=[

@@ -143,7 +143,7 @@ class LoopResults(LoopNodes):
         """Write the user's segmentation to files named after it, and wait; without arguments, as the settings say.
 
         Raises:
-            InputError: there is nothing to export, no folder is chosen, or there is no such format.
+            InputError: there is nothing to export, no folder or no format is chosen, or there is no such format.
             OutputError: a file cannot be written.
         """
         return self._exported(self._prepared_export(folder, formats).write())
@@ -152,11 +152,20 @@ class LoopResults(LoopNodes):
         """Do the same as :meth:`export` without waiting, as the settings say; how it ended is told in a later poll.
 
         Raises:
-            InputError: there is nothing to export, no folder is chosen, or there is no such format.
+            InputError: there is nothing to export, no folder or no format is chosen, or there is no such format.
         """
         write = self._prepared_export(None, None).write
         voxels = self.volume.GetImageData().GetNumberOfPoints()
-        self.worker.submit(write, lambda written: then(self._exported(written)), failed, voxels=voxels)
+
+        def succeed(written: tuple[list[Path], list[str]]) -> None:
+            then(self._exported(written))
+            self._changed()
+
+        def fail(error: SSLSegError) -> None:
+            failed(error)
+            self._changed()
+
+        self.worker.submit(write, succeed, fail, voxels=voxels)
         self._changed()
 
     def _prepared_export(self, folder: str | Path | None, formats: Sequence[str] | None) -> Export:
@@ -164,11 +173,14 @@ class LoopResults(LoopNodes):
         target = folder or self.settings.export_folder
         if not target:
             raise InputError("Choose a folder to export to.")
+        wanted = formats or self.settings.export_formats
+        if not wanted:
+            raise InputError("Choose at least one format to export.")
         return Export(
             self.segmentation,
             self.volume,
             target,
-            formats=formats or self.settings.export_formats,
+            formats=wanted,
             base_name=self.settings.export_name or suggested_name(self.segmentation, self.volume),
         )
 

@@ -6,8 +6,9 @@ import pytest
 import SimpleITK as sitk
 from loop_driver import ANNOTATED, HIDDEN, dice, truth_of, with_result
 
-from SSLSegmentLib import mrml, wording
+from SSLSegmentLib import loop_session, mrml, wording
 from SSLSegmentLib.loop_state import State
+from SSLSegmentLib.panel_export import WRITING
 from SSLSegmentLib.panel_train import DOUBLE_CLICK_S, SHOWN_MESSAGES
 
 
@@ -153,9 +154,14 @@ def test_what_is_entered_together_is_taken_together(opened):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("ResultState__prediction_opacity", "all"), ("OptionsState__axis", "oblique"), ("OptionsState__axis", 7), ("ExportState__formats", 7),
-     ("OptionsState__preset", None)],
-)  # fmt: skip
+    [
+        ("ResultState__prediction_opacity", "all"),
+        ("OptionsState__axis", "oblique"),
+        ("OptionsState__axis", 7),
+        ("ExportState__formats", 7),
+        ("OptionsState__preset", None),
+    ],
+)
 def test_what_no_page_sends_is_put_back(opened, key, value):
     before = opened.server.state[key]
     with opened.server.state as state:
@@ -209,6 +215,22 @@ def test_a_name_is_used(opened):
     assert "été" in path.name
 
 
+def test_a_large_volume_is_written_beside_the_page(opened, monkeypatch):
+    monkeypatch.setattr(loop_session, "DONE_AT_ONCE", 0)
+    opened.click("export")
+    assert opened.state("Export.text") == WRITING
+    opened.poll_until(lambda: opened.offered)
+    assert opened.state("Export.files")
+    assert not opened.server.state.is_dirty("ExportState__files", "ExportState__text")  # the browser knows
+
+
+def test_no_format_at_all(opened):
+    opened.enter("export-format-nii.gz", [])
+    opened.click("export")
+    assert opened.state("Export.text") == "Choose at least one format to export."
+    assert opened.offered == []
+
+
 def test_a_format_that_cannot_be_written(opened):
     assert list(opened.state("Export.problems")) == ["dcm"]
     opened.enter("export-format-dcm", ["dcm"])
@@ -244,6 +266,7 @@ def test_the_whole_loop(trained, patient):
     assert dice(labels[list(HIDDEN)] > 0, truth_of()[list(HIDDEN)] > 0) > 0.5
     trained.click("save-model")
     (model,) = trained.offered[-1]
+    assert model.name == "heart drawn model.safetensors"
     assert model.read_bytes() == trained.loop.model_path.read_bytes()
     trained.click("undo")
     trained.loop.settings.time_limit_s = 0.0
