@@ -162,9 +162,14 @@ def _announce(output: Any, options: Any, access: Access, port: int) -> None:
     output.say(f"SSLSegment is ready: {url}\nCtrl-C ends it.")
     sys.stdout.flush()
     # "start": the page of an earlier run may have left its cookie.
-    if options.open_page:
+    if options.open_page and _has_screen():
         with contextlib.suppress(webbrowser.Error):
             webbrowser.open(url if access.token else f"{url}?start=1")
+
+
+def _has_screen() -> bool:
+    """Without one, ``webbrowser`` would start a browser in the terminal, which cannot show the page."""
+    return sys.platform in {"win32", "darwin"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _cannot_listen(options: Any, error: OSError) -> str:

@@ -26,6 +26,7 @@ _HEADERS = {
 }
 
 RESTARTED = "SSLSegment was restarted, and what was not exported is lost."
+OPENING = "SSLSegment is opening."
 STARTING = Notice("Your session is starting.", waits=True, next_url="/", after_s=1)
 NO_COOKIES = Notice("SSLSegment needs a cookie to tell its users apart: allow cookies for this page.", 403, "Try again")
 FULL = Notice("All places of this server are taken: try again when somebody has finished.", 503, "Try again")
@@ -98,15 +99,17 @@ class Gate:
         browser = self._browser(request)
         if browser is not None:
             return await self._inside(request, browser)
+        if request.headers.get("Sec-Fetch-Site") == "cross-site" and "link" not in request.query:
+            # Who followed a link of another site sends no strict cookie, and may have one all the same.
+            return page(Notice(OPENING, waits=True, next_url=str(request.rel_url.update_query(link="1"))))
         if not self._access.right_token(request.query.get("token")):
             return self._ask_for_token(request)
         if "entered" in request.query:
             return page(NO_COOKIES)
         if self._cookie in request.cookies and not request.query.keys() & {"start", "token"}:
             return page(Notice(RESTARTED, 410, "Start again", "start"))
-        # A page that goes on by itself, not a redirect: a browser that follows a link of another site sends no strict
-        # cookie after a redirect. It also takes the token out of the address.
-        response = page(Notice("Your session is starting.", waits=True, next_url="/?entered=1"))
+        # A page that goes on by itself takes the token out of the address and shows whether there are cookies.
+        response = page(Notice(OPENING, waits=True, next_url="/?entered=1"))
         value = self._access.new_cookie()
         response.set_cookie(self._cookie, value, path="/", httponly=True, samesite="Strict")
         return response

@@ -11,9 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "core_lib" / "sslseg"
 SLICER_SIDE = ROOT / "SSLSegment" / "SSLSegmentLib"
+WEB = ROOT / "SSLSegmentWeb"
+GATE = {"access", "cli", "files_http", "gate", "pages", "proxy", "rendering", "session_process", "sessions"}
+"""What the process needs that users reach."""
 
 DESKTOP = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt", "trame"}
 NETWORK = {"torch", "monai"}
+TRAME = {"trame", "trame_client", "trame_rca", "trame_server", "trame_slicer", "wslink"}
 MADE_FOLDERS = {"__pycache__", "build", "out", "dist"}
 
 
@@ -56,7 +60,9 @@ def top(names):
 
 
 def core_file(name):
-    """The file of a module of sslseg by its full name; None for a name inside of a module."""
+    """The file of a module of sslseg by its full name; None for a name inside of a module, or of another package."""
+    if name.partition(".")[0] != "sslseg":
+        return None
     place = CORE.joinpath(*name.split(".")[1:])
     candidates = (place.with_suffix(".py"), place / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
@@ -93,6 +99,27 @@ def test_slicer_side_never_loads_the_network(path):
     assert not heavy, f"{path.name} imports {heavy}, which load torch or MONAI into the viewer"
 
 
+@pytest.mark.parametrize("path", sorted(WEB.glob("*.py")), ids=lambda path: path.name)
+def test_browser_side_never_loads_the_network_or_the_desktop(path):
+    names = imports(path)
+    assert not top(names) & (NETWORK | {"qt", "ctk", "PythonQt", "SSLSegment", "sslseg_peers"})
+    heavy = [name for name in names if (file := core_file(name)) and loaded_with(file) & NETWORK]
+    assert not heavy, f"{path.name} imports {heavy}, which load torch or MONAI into the session"
+    desktop = {name for name in names if name.startswith("SSLSegmentLib.widget")}
+    assert not desktop
+
+
+def test_the_gate_knows_neither_the_viewer_nor_trame():
+    """Only its own modules, and of the others those without a viewer; a test of the gate looks what is loaded."""
+    inside = {path.stem for path in WEB.glob("*.py")}
+    assert inside >= GATE
+    for name in GATE:
+        names = imports(WEB / f"{name}.py")
+        assert not top(names) & (DESKTOP | TRAME)
+        own = {part.split(".")[1] for part in names if part.startswith("SSLSegmentWeb.")}
+        assert own <= GATE, name
+
+
 def test_the_rules_can_fail(tmp_path):
     """The reading of imports sees what it must see, and only that."""
     file = tmp_path / "file.py"
@@ -126,10 +153,14 @@ def test_no_path_of_a_machine_and_no_registry():
     assert not {path: hits for path, hits in found.items() if hits}
 
 
-def declared_distributions():
-    """Names of the distributions that the project's metadata asks for, extras included."""
-    names = (re.match(r"[\w.-]+", requirement).group() for requirement in requires("sslsegment"))
-    return {normalised(name) for name in names}
+def declared_distributions(extras=""):
+    """Names of the distributions that the project's metadata asks for, by itself or by extras that match a pattern."""
+    wanted = [
+        requirement
+        for requirement in requires("sslsegment")
+        if (found := re.search(r"extra == .([\w-]+)", requirement)) is None or re.fullmatch(extras, found.group(1))
+    ]
+    return {normalised(re.match(r"[\w.-]+", requirement).group()) for requirement in wanted}
 
 
 def normalised(name):
@@ -138,12 +169,13 @@ def normalised(name):
 
 def test_every_import_is_declared():
     """What the code imports is asked for by the package or one of its extras, not there by luck."""
-    own = {path.stem for path in PYTHON_FILES} | {"sslseg", "SSLSegmentLib", "sslseg_peers"}
+    own = {path.stem for path in PYTHON_FILES} | {"sslseg", "SSLSegmentLib", "SSLSegmentWeb", "sslseg_peers"}
     known = set(sys.stdlib_module_names) | own | {"qt", "ctk"}  # the last two come with the Slicer desktop
     used = set().union(*(top(imports(path)) for path in PYTHON_FILES)) - known
-    installed = {"PySide6": ["pyside6-essentials"], **packages_distributions()}  # not in everybody's environment
-    declared = declared_distributions()
-    undeclared = {name for name in used if not {normalised(dist) for dist in installed.get(name, ())} & declared}
+    elsewhere = {"PySide6": ["pyside6-essentials"], "undo_stack": ["py-undo-stack"]}  # not in this environment
+    installed = {**elsewhere, **packages_distributions()}
+    declared = declared_distributions(".*")
+    undeclared = {name for name in used if not {normalised(dist) for dist in installed.get(name, [name])} & declared}
     assert not undeclared
 
 
@@ -155,7 +187,23 @@ def test_what_the_worker_imports_is_installed_with_the_extension():
     assert used <= {re.match(r"[\w.-]*", line).group() for line in lines}
 
 
-def test_every_declared_package_is_pinned():
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = {normalised(line.partition("==")[0]) for line in lines if "==" in line}
-    assert not declared_distributions() - pinned
+def pins(file):
+    """Name of each distribution in a constraints file, with its lines."""
+    found = {}
+    for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
+        if "==" in line:
+            found.setdefault(normalised(line.partition("==")[0]), set()).add(line)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "extras"), [("constraints.txt", r"(?!web).*"), ("constraints-web.txt", r"web|web-dev|dicom")]
+)
+def test_every_declared_package_is_pinned(file, extras):
+    assert not declared_distributions(extras) - set(pins(file))
+
+
+def test_both_environments_have_the_same_versions():
+    desktop, web = pins("constraints.txt"), pins("constraints-web.txt")
+    differ = {name for name in desktop.keys() & web.keys() if desktop[name] != web[name]}
+    assert differ == {"slicer-core"}  # trame-slicer brings its own

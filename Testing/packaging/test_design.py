@@ -15,6 +15,7 @@ FOLDERS = (
     ROOT / "SSLSegment" / "SSLSegmentLib",
     ROOT / "core_lib" / "sslseg",
     ROOT / "core_lib" / "sslseg" / "benchmarks",
+    ROOT / "SSLSegmentWeb",
 )
 ROOMS, LIFE = re.findall(r"```mermaid\n(.*?)```", DESIGN, re.DOTALL)
 NOT_IN_TABLES = {"__init__.py", "__main__.py"}
@@ -78,5 +79,9 @@ def test_every_file_has_its_place_in_the_plan(folder):
 
 def test_every_file_in_the_plan_is_there():
     named = set(re.findall(r"`(\w+\.py)`", DESIGN))
-    there = {path.name for top in ("SSLSegment", "core_lib", "Testing", "peers") for path in (ROOT / top).rglob("*.py")}
+    there = {
+        path.name
+        for top in ("SSLSegment", "SSLSegmentWeb", "core_lib", "Testing", "peers")
+        for path in (ROOT / top).rglob("*.py")
+    }
     assert named <= there

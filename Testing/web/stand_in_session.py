@@ -21,7 +21,6 @@ class StandIn:
         self.order = order
         self.folder = Path(order["folder"])
         self.worker = subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE)
-        self.received = 0
 
     def end(self):
         self.worker.kill()
@@ -49,10 +48,10 @@ class StandIn:
         return web.json_response(facts)
 
     async def upload(self, request):
-        self.received = 0
+        received = 0
         async for chunk in request.content.iter_any():
-            self.received += len(chunk)
-        (self.folder / "upload").write_text(str(self.received), encoding="utf-8")
+            received += len(chunk)
+        (self.folder / "upload").write_text(str(received), encoding="utf-8")
         return web.Response(status=204)
 
     async def file(self, request):

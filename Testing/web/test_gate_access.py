@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import subprocess
 import sys
 
@@ -71,6 +72,20 @@ async def test_the_token_lets_in_and_is_not_kept_in_the_address(guarded):
             await socket.send_str("hello")
             assert await socket.receive_str() == "hello"
     assert guarded.printed().count(TOKEN) == 1
+
+
+@in_loop
+async def test_a_link_of_another_site_finds_the_session_that_is_there(guarded):
+    """A strict cookie does not come with it: the page asks once more by itself before it asks for a token."""
+    async with Visitor(guarded) as visitor:
+        first = await visitor.enter() and await visitor.inside()
+        async with Visitor(guarded) as link:
+            status, text = await link.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+            assert (status, list(link.http.cookie_jar)) == (200, [])
+            onward = re.search(r"url=([^\"]+)", text).group(1)
+            assert (await link.get(onward, headers={"Sec-Fetch-Site": "cross-site"}))[0] == 401
+        assert (await visitor.enter(onward))[0] == 200
+        assert await visitor.inside() == first
 
 
 @in_loop
