@@ -3,11 +3,11 @@
 import sys
 
 import pytest
-from main_thread import Ledger
 from panel_driver import Heart, Panel, processes
 
 from fake_qt import LOOP
 from fake_slicer_app import Desktop
+from main_thread import Ledger
 from processes import gone
 from SSLSegmentLib.hardware import Hardware
 
