@@ -88,7 +88,7 @@ class ResultSection:
             html.Li(v_for=f"(entry, n) in {self._state.name.volumes}", key="n"),
         ):
             html.Span(classes="ssl-dot", style=("{background: entry.color}",))
-            html.Span("{{ entry.name }}", classes="flex-grow-1 text-truncate")
+            html.Span("{{ entry.name }}", classes="ssl-volume")
             html.Strong("{{ entry.volume }}")
 
     def _build_display(self) -> None:
