@@ -30,8 +30,6 @@ from SSLSegmentWeb.views import Views
 BUSY_S, IDLE_S = 0.05, 0.25
 SHOW_S = 0.1
 """Between two looks of the page at the loop."""
-LINGER_S = 20.0
-"""So long after the last browser went away the worker goes, too."""
 
 
 class Desk:
@@ -147,7 +145,7 @@ class Desk:
             self._leaving.cancel()
             self._leaving = None
         if count == 0:
-            self._leaving = asyncio.get_running_loop().call_later(LINGER_S, self.loop.rest)
+            self._leaving = asyncio.get_running_loop().call_later(self._order.linger_s, self.loop.rest)
 
 
 def _publish(app: SlicerApp) -> None:

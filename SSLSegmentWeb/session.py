@@ -22,6 +22,7 @@ import psutil
 
 from sslseg.errors import InputError, SSLSegError
 
+LINGER_S = 20.0
 END_S = 4.5
 """So long after the end of stdin this process is gone, whatever it was doing."""
 
@@ -37,6 +38,7 @@ class Order:
         volume: opened at once.
         segmentation: opened with it.
         upload_limit: bytes of one upload.
+        linger_s: so long after the last browser went away the worker goes, too.
     """
 
     secret: str
@@ -45,6 +47,7 @@ class Order:
     volume: Path | None
     segmentation: Path | None
     upload_limit: int
+    linger_s: float = LINGER_S
 
     @classmethod
     def read(cls, line: str) -> Order:
@@ -59,11 +62,12 @@ class Order:
                 name: Path(values[name]) if values[name] else None for name in ("data_dir", "volume", "segmentation")
             }
             folder, secret, limit = Path(values["folder"]), values["secret"], int(values["upload_limit"])
+            linger = float(values.get("linger_s", LINGER_S))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError("A session is started by sslsegment-web: it takes its orders from there.") from error
         if not (isinstance(secret, str) and secret and folder.is_dir()):
             raise InputError("A session needs a secret, and a folder of its own that exists.")
-        return cls(secret, folder, paths["data_dir"], paths["volume"], paths["segmentation"], limit)
+        return cls(secret, folder, paths["data_dir"], paths["volume"], paths["segmentation"], limit, linger)
 
 
 def main() -> int:

@@ -24,6 +24,8 @@ QUALITY = 60
 EVENT_S = 0.03
 """Between two moves of the mouse that the browser tells: as often as there are pictures."""
 LARGE, SMALL = "2", "1"
+LAYOUT_OF_VIEW = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+"""Where each is the large one."""
 
 
 class Views:
