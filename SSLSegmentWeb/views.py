@@ -78,7 +78,7 @@ class Views:
             view for view in self._app.view_manager.get_slice_views() if shows_axis(self._node(view), volume, axis)
         ]
         if large:
-            self._choose_layout(large[0].get_orientation())
+            self._choose_layout(LAYOUT_OF_VIEW[large[0].get_singleton_tag()])
         state = self._server.state
         state.window_limits = list(VolumeWindowLevel.get_volume_scalar_range(volume))
         state.window_range = list(VolumeWindowLevel.get_volume_display_range(volume))

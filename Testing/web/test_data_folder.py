@@ -64,7 +64,7 @@ def test_offers_a_dicom_series_as_its_folder(root, data_dir):
         folder.path("series")
 
 
-def test_without_a_folder_there_is_nothing(tmp_path):
+def test_without_a_folder_there_is_nothing():
     assert DataFolder(None).names() == []
     with pytest.raises(InputError):
         DataFolder(None).path("private.nrrd")

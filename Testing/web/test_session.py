@@ -226,7 +226,7 @@ def test_the_page_is_ours_and_asks_nobody_else(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/", "/index.html", "/ws", "/files/a/b", "/sslsegment/page.js", "/vue.global.js"])
-def test_answers_nobody_without_the_secret(tmp_path_factory, path, quiet_session):
+def test_answers_nobody_without_the_secret(path, quiet_session):
     async def work():
         async with aiohttp.ClientSession() as client, client.get(f"{quiet_session.url}{path}") as answer:
             assert answer.status == 403
