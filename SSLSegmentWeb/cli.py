@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -107,7 +108,7 @@ async def serve(output: Any, options: Any, access: Access, environment: dict[str
     limit = int(options.upload_limit * MB)
     recipe = Recipe(options.data_dir, options.volume, options.segmentation, limit, environment)
     sessions = Sessions(recipe, options.keep * 60, options.max_sessions)
-    gate = Gate(access, sessions, limit, cookie=f"sslsegment-{options.port}")
+    gate = Gate(access, sessions, limit)
     with _asked_to_end() as ended:
         try:
             runner, port = await listen(gate.application(), options.host, options.port)
@@ -154,7 +155,7 @@ def chosen_token(given: str | None, host: str) -> str | None:
 def address(access: Access, port: int) -> str:
     """Where the first page is, with the token if one is needed."""
     host = f"[{access.public_name}]" if ":" in access.public_name else access.public_name
-    return f"http://{host}:{port}/" + (f"?token={access.token}" if access.token else "")
+    return f"http://{host}:{port}/" + (f"?token={quote(access.token)}" if access.token else "")
 
 
 def _announce(output: Any, options: Any, access: Access, port: int) -> None:

@@ -40,14 +40,12 @@ class Gate:
         access: who may come in.
         sessions: of all browsers.
         upload_limit: bytes of one upload.
-        cookie: name of the cookie; another server on this host has another one.
     """
 
-    def __init__(self, access: Access, sessions: Sessions, upload_limit: int, cookie: str) -> None:
+    def __init__(self, access: Access, sessions: Sessions, upload_limit: int) -> None:
         self._access = access
         self._sessions = sessions
         self._upload_limit = upload_limit
-        self._cookie = cookie
         self._client: aiohttp.ClientSession | None = None
 
     def application(self) -> web.Application:
@@ -106,18 +104,19 @@ class Gate:
             return self._ask_for_token(request)
         if "entered" in request.query:
             return page(NO_COOKIES)
-        if self._cookie in request.cookies and not request.query.keys() & {"start", "token"}:
+        if _cookie_name(request) in request.cookies and not request.query.keys() & {"start", "token"}:
             return page(Notice(RESTARTED, 410, "Start again", "start"))
         # A page that goes on by itself takes the token out of the address and shows whether there are cookies.
         response = page(Notice(OPENING, waits=True, next_url="/?entered=1"))
-        value = self._access.new_cookie()
-        response.set_cookie(self._cookie, value, path="/", httponly=True, samesite="Strict")
+        response.set_cookie(
+            _cookie_name(request), self._access.new_cookie(), path="/", httponly=True, samesite="Strict"
+        )
         return response
 
     def _ask_for_token(self, request: web.Request) -> web.Response:
         if request.query.get("token"):
             sentence = "This token is not the right one: open the address that SSLSegment printed, or type its token."
-        elif self._cookie in request.cookies:
+        elif _cookie_name(request) in request.cookies:
             sentence = "SSLSegment was restarted, and what was not exported is lost: type the token that it printed."
         else:
             sentence = "Open the address that SSLSegment printed when it was started, or type its token."
@@ -180,7 +179,7 @@ class Gate:
                 self._sessions.disconnected(browser, session, socket)
 
     def _browser(self, request: web.Request) -> str | None:
-        return self._access.browser(request.cookies.get(self._cookie))
+        return self._access.browser(request.cookies.get(_cookie_name(request)))
 
     def _connection(self) -> aiohttp.ClientSession:
         if self._client is None:
@@ -210,6 +209,12 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
 
 def _text(status: int, sentence: str) -> web.Response:
     return web.Response(status=status, text=sentence)
+
+
+def _cookie_name(request: web.Request) -> str:
+    """Browsers tell servers of one host apart by their cookies' names alone, not by their ports."""
+    address = request.transport.get_extra_info("sockname") if request.transport else None
+    return f"sslsegment-{address[1] if address else ''}"
 
 
 def _is_websocket(request: web.Request) -> bool:

@@ -69,7 +69,8 @@ def page(notice: Notice) -> web.Response:
         parts.append('<div class="wait" role="progressbar" aria-label="Please wait"></div>')
     if notice.button:
         parts.append(_form(notice))
-    reload = f'<meta http-equiv="refresh" content="{notice.after_s};url={escape(notice.next_url)}">' if notice.next_url else ""
+    onward = f"{notice.after_s};url={escape(notice.next_url)}"
+    reload = f'<meta http-equiv="refresh" content="{onward}">' if notice.next_url else ""
     icon = _icon()
     text = f"""<!DOCTYPE html>
 <html lang="en">
