@@ -140,6 +140,13 @@ def test_file_fits_in_a_head(path):
     assert lines <= (150 if path.name == "SSLSegment.py" else 400)
 
 
+def test_every_folder_of_tests_is_run():
+    """``make test`` runs those that pyproject.toml lists, ``make test-web`` those of the browser."""
+    listed = re.search(r"^testpaths = (\[.*\])", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    there = {path.relative_to(ROOT).parts[:2] for path in (ROOT / "Testing").rglob("test_*.py")}
+    assert {"/".join(parts) for parts in there} == {*ast.literal_eval(listed.group(1)), "Testing/web"}
+
+
 def test_test_files_have_unique_names():
     """Test folders are no packages, so pytest tells the files apart by their names alone."""
     names = [path.name for path in PYTHON_FILES if path.name.startswith("test_")]

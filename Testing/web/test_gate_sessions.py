@@ -9,7 +9,6 @@ from processes import gone
 from sslseg.geometry import Geometry
 from sslseg.volume import Volume, write_volume
 
-
 LEADING_AWAY = ("../phantom.nrrd", "..%2Fphantom.nrrd", "a/b.nrrd", "%5C..%5Cb.nrrd", "%00.nrrd", "", ".hidden.nrrd")
 
 
