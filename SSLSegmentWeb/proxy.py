@@ -85,9 +85,12 @@ async def _pass_back(request: web.Request, answer: aiohttp.ClientResponse) -> we
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
     response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED_BACK)
     await response.prepare(request)
-    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-        await response.write(chunk)
-    await response.write_eof()
+    try:
+        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            await response.write(chunk)
+        await response.write_eof()
+    except aiohttp.ClientError as error:  # too late for another answer: hang up, so that the browser sees it is cut
+        raise ConnectionResetError from error
     return response
 
 

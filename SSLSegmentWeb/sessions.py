@@ -74,9 +74,9 @@ class Sessions:
         """Give a browser a session.
 
         Raises:
-            Full: all places are taken.
+            Full: all places are taken, or the server ends.
         """
-        if len(self._taken) >= self._limit:
+        if self._closing or len(self._taken) >= self._limit:
             raise Full
         process, self._spare = self._spare, None
         if process is None or not process.alive:
@@ -111,11 +111,12 @@ class Sessions:
     def _keep(self, browser: str, session: Session, seconds: float) -> None:
         if session.timer is not None:
             session.timer.cancel()
-        session.timer = asyncio.get_running_loop().call_later(seconds, self._expire, browser, session)
+        session.timer = asyncio.get_running_loop().call_later(seconds, self._expire, browser, session, seconds)
 
-    def _expire(self, browser: str, session: Session) -> None:
-        minutes = f"{self._keep_s / 60:.3g}"
-        self._forget(browser, f"Your session has ended, because no page was connected to it for {minutes} minutes.")
+    def _expire(self, browser: str, session: Session, seconds: float) -> None:
+        self._forget(
+            browser, f"Your session has ended, because no page was connected to it for {seconds / 60:.3g} min."
+        )
         self._run(session.process.end())
 
     def _forget(self, browser: str, why: str) -> None:

@@ -29,6 +29,7 @@ class StandIn:
     def application(self):
         app = web.Application(middlewares=[self.guard()])
         app.router.add_get("/index.html", self.page)
+        app.router.add_get("/half", self.half)
         app.router.add_get("/ws", self.socket)
         app.router.add_post("/files/{kind}", self.upload)
         app.router.add_get("/files/{name}", self.file)
@@ -46,6 +47,14 @@ class StandIn:
     async def page(self, request):
         facts = {**self.order, "pid": os.getpid(), "worker": self.worker.pid, "headers": dict(request.headers)}
         return web.json_response(facts)
+
+    async def half(self, request):
+        """An answer in the middle of which the session dies."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"begin")
+        await asyncio.sleep(0.2)
+        os._exit(3)
 
     async def upload(self, request):
         received = 0

@@ -161,6 +161,14 @@ async def test_a_session_that_dies_is_said_and_started_again(gate):
 
 
 @in_loop
+async def test_an_answer_that_is_cut_is_no_whole_answer(gate):
+    async with Visitor(gate) as visitor:
+        await visitor.enter()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await visitor.get("/half")
+
+
+@in_loop
 async def test_a_session_is_kept_while_a_page_is_connected_and_for_a_while_after(new_gate):
     seconds = 2.0
     gate = new_gate("--keep", str(seconds / 60))
