@@ -7,8 +7,11 @@ from typing import Any
 
 import vtk
 from trame.widgets import html
+from trame.widgets import vuetify3 as v3
 from trame_server import Server
-from trame_slicer.app.ui import create_vertical_slice_view_gutter_ui
+from trame_slicer.app.logic import connect_slice_view_slider_to_state
+from trame_slicer.app.ui import Slider
+from trame_slicer.app.ui.view_gutter import create_vertical_view_gutter_ui
 from trame_slicer.core import LayoutManager, SlicerApp, VolumeWindowLevel
 from trame_slicer.rca_view import register_rca_factories
 from trame_slicer.views import Layout, LayoutDirection, SliceView, ViewLayoutDefinition
@@ -16,9 +19,9 @@ from trame_slicer.views import Layout, LayoutDirection, SliceView, ViewLayoutDef
 from SSLSegmentLib.mrml import volume_geometry
 from SSLSegmentLib.slice_views import index_in_view, shows_axis, slice_offsets
 from SSLSegmentLib.wording import slice_title
+from SSLSegmentWeb.section_tools import hint, marks
 
-FPS, ASIDE_FPS = 30.0, 10.0
-"""Of the view that the mouse is in, and of the others, which all change a little with every slice."""
+FPS = 30.0
 QUALITY = 60
 """Of the JPEG images while something moves; a sharper one follows."""
 EVENT_S = 0.03
@@ -50,7 +53,7 @@ class Views:
             server,
             slice_view_ui_f=self._build_slice_view,
             target_fps=FPS,
-            blur_fps=ASIDE_FPS,
+            blur_fps=FPS,  # a slice that was jumped to is to be seen as soon as one that was scrolled to
             interactive_quality=QUALITY,
             rca_event_throttle_s=EVENT_S,
         )
@@ -74,6 +77,8 @@ class Views:
         self._app.display_manager.show_volume_in_slice_foreground(None)
         axis = volume_geometry(volume).default_axis()
         self._app.display_manager.reset_views()
+        for view in self._app.view_manager.get_slice_views():
+            self._show_in_3d(view, view.is_visible_in_3d())
         large = [
             view for view in self._app.view_manager.get_slice_views() if shows_axis(self._node(view), volume, axis)
         ]
@@ -92,7 +97,9 @@ class Views:
         self._shown_in_3d = shown
 
     def _build_slice_view(self, server: Server, view_id: str, view: SliceView) -> None:
-        create_vertical_slice_view_gutter_ui(server, view_id, view)
+        create_vertical_view_gutter_ui(server, view_id, view, self._build_in_3d_button)
+        with html.Div(classes="slice-slider-gutter ssl-slider"):
+            Slider(connect_slice_view_slider_to_state(server, view), classes="slice-slider", theme="dark")
         name = f"{view_id}_position"
         server.state[name] = ""
         html.Div(f"{{{{ {name} }}}}", classes="ssl-position")
@@ -101,6 +108,23 @@ class Views:
             server.state[name] = self._position(view)
 
         view.modified.connect(tell)
+
+    def _build_in_3d_button(self, _server: Server, view_id: str, view: SliceView) -> None:
+        def toggle() -> None:
+            self._show_in_3d(view, not view.is_visible_in_3d())
+
+        with v3.VBtn(size="medium", variant="text", click=toggle, raw_attrs=marks(f"in-3d-{view_id}", "Show in 3-D")):
+            v3.VIcon("mdi-video-3d", size="medium", color="white")
+            hint("Show this slice in the 3-D view", literal=True)
+
+    def _show_in_3d(self, view: SliceView, shown: bool) -> None:
+        """A slice has a model for the 3-D view, which makes every other view draw itself anew with each slice."""
+        logic = self._app.app_logic.GetSliceLogic(self._node(view))
+        if shown and logic.GetSliceModelNode() is None:
+            logic.CreateSliceModel()
+        view.set_visible_in_3d(shown)
+        if not shown and logic.GetSliceModelNode() is not None:
+            logic.DeleteSliceModel()
 
     def _position(self, view: SliceView) -> str:
         """Which slice of the volume a view shows, in the words of the list of slices."""

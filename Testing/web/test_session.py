@@ -13,37 +13,8 @@ import numpy as np
 import psutil
 import pytest
 import SimpleITK as sitk
-from web_session import HEADERS, ROOT, VIEW, browser, session
-
-SHAPE = (9, 40, 48)
-GRIDS = {
-    "upright": ((0.8, 0.8, 4.0), np.diag([1.0, 1.0, 1.0]), (10.0, -20.0, 30.0)),
-    "oblique": ((0.9, 1.1, 5.0), None, (-31.5, 12.25, -77.0)),
-    "flipped": ((1.0, 1.0, 3.0), np.diag([-1.0, -1.0, 1.0]), (100.0, 90.0, 5.0)),
-    "sagittal": ((0.7, 0.7, 6.0), np.array([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]]), (0.0, 0.0, 0.0)),
-}
-
-
-def write_phantom(path, grid):
-    """A bright ellipsoid on a grid of :data:`GRIDS`."""
-    spacing, direction, origin = GRIDS[grid]
-    if direction is None:
-        rotation = sitk.Euler3DTransform()
-        rotation.SetRotation(0.25, -0.15, 0.4)
-        direction = np.array(rotation.GetMatrix()).reshape(3, 3)
-    k, j, i = np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
-    noise = np.random.default_rng(0).normal(0, 20, SHAPE)
-    image = sitk.GetImageFromArray((np.where(k**2 + j**2 + i**2 < 0.4, 400, 100) + noise).astype(np.int16))
-    image.SetSpacing(spacing)
-    image.SetDirection(np.asarray(direction).ravel())
-    image.SetOrigin(origin)
-    sitk.WriteImage(image, str(path))
-    return image
-
-
-async def opened(page):
-    """Wait until the volume that was ordered is there."""
-    await page.until(lambda: page.state["data_has_segmentation"] and not page.state["data_busy"])
+from web_phantom import GRIDS, write_drawing, write_phantom
+from web_session import HEADERS, ROOT, VIEW, browser, opened, session
 
 
 async def paint(page, view, *points):
@@ -107,11 +78,7 @@ def test_what_is_painted_is_exported_where_it_was_painted(tmp_path, grid):
 
 def test_opens_volume_and_segmentation_without_a_word_on_stdout_but_the_port(tmp_path):
     image = write_phantom(tmp_path / "Bild ä.nii.gz", "oblique")
-    labels = (sitk.GetArrayFromImage(image) > 250).astype(np.uint8)
-    labels[[0, 1, 2, 4, 5, 7, 8]] = 0
-    drawing = sitk.GetImageFromArray(labels)
-    drawing.CopyInformation(image)
-    sitk.WriteImage(drawing, str(tmp_path / "labels.nrrd"))
+    labels = write_drawing(tmp_path / "labels.nrrd", image, [3, 6])
 
     async def work(running):
         async with browser(running) as page:

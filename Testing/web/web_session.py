@@ -129,6 +129,18 @@ class Browser:
         """Something done with the mouse in a view."""
         await self.call("trame.rca.event", view, "test", KEYS | event)
 
+    async def scroll(self, view: str, up: bool) -> float:
+        """Go one slice up or down with the slider of a view; the seconds until the view shows it."""
+        name = f"{view}__SliderState__"
+        step = self.state[f"{name}step"] * (1 if up else -1)
+        began = time.monotonic()
+        self.frames.pop(view, None)
+        moved = asyncio.ensure_future(self.set(**{f"{name}value": self.state[f"{name}value"] + step}))
+        await self.until(lambda: view in self.frames)
+        seconds = self.frames[view] - began
+        await moved
+        return seconds
+
     async def close(self) -> None:
         """Close the page."""
         self._reading.cancel()
@@ -161,3 +173,8 @@ async def browser(session: Session) -> AsyncIterator[Browser]:
             await page.call("trame.rca.size", view, "test", VIEW)
         yield page
         await page.close()
+
+
+async def opened(page: Browser) -> None:
+    """Wait until the volume that was ordered is there, and its segmentation."""
+    await page.until(lambda: page.state["data_has_segmentation"] and not page.state["data_busy"])
