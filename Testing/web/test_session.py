@@ -14,33 +14,7 @@ import psutil
 import pytest
 import SimpleITK as sitk
 from web_phantom import GRIDS, write_drawing, write_phantom
-from web_session import HEADERS, ROOT, VIEW, browser, opened, session
-
-
-async def paint(page, view, *points):
-    """Paint a stroke through points of a view, in pixels from its centre."""
-    await page.press("tool-paint")
-    size = {"w": VIEW["w"], "h": VIEW["h"]}
-    places = [{"x": VIEW["w"] // 2 + x, "y": VIEW["h"] // 2 + y, **size} for x, y in points]
-    await page.event(view, type="MouseMove", **places[0])
-    await page.event(view, type="LeftButtonPress", **places[0])
-    for place in places:
-        await page.event(view, type="MouseMove", **place)
-    await page.event(view, type="LeftButtonRelease", **places[-1])
-
-
-async def exported(page, session, folder):
-    """Export the drawing as the page does, and read it."""
-    await page.press("export")
-    await page.until(lambda: page.state["ExportState__files"])
-    (file,) = page.state["ExportState__files"]
-    async with (
-        aiohttp.ClientSession(headers=HEADERS) as client,
-        client.get(f"{session.url}/{file['address']}") as answer,
-    ):
-        assert answer.status == 200
-        (folder / "exported.seg.nrrd").write_bytes(await answer.read())
-    return sitk.ReadImage(str(folder / "exported.seg.nrrd"))
+from web_session import HEADERS, ROOT, VIEW, browser, opened, paint, session
 
 
 def painted_indices(drawing, image):
@@ -61,7 +35,7 @@ def test_what_is_painted_is_exported_where_it_was_painted(tmp_path, grid):
             assert page.state[f"{view}_position"].startswith("Slice 5 of 9")
             await paint(page, view, (0, 0))
             await paint(page, view, (200, 0))
-            return await exported(page, running, tmp_path)
+            return await page.exported(running)
 
     with session(tmp_path / "s", volume=tmp_path / "phantom.nrrd") as running:
         painted = painted_indices(asyncio.run(work(running)), image)
@@ -87,7 +61,7 @@ def test_opens_volume_and_segmentation_without_a_word_on_stdout_but_the_port(tmp
             assert page.state["data_error"] == ""
             assert not page.state["data_unsaved"]
             assert page.state["volume_name"] == "Bild ä"
-            return await exported(page, running, tmp_path)
+            return await page.exported(running)
 
     with session(tmp_path / "s", volume=tmp_path / "Bild ä.nii.gz", segmentation=tmp_path / "labels.nrrd") as running:
         found = asyncio.run(work(running))

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import msgpack
+import SimpleITK as sitk
 from wslink.chunking import UnChunker, generate_chunks
 
 SECRET = "the secret of this session"
@@ -141,6 +143,18 @@ class Browser:
         await moved
         return seconds
 
+    async def exported(self, session: Session) -> sitk.Image:
+        """Export the drawing as the page does, download it, and read it."""
+        await self.press("export")
+        await self.until(lambda: self.state["ExportState__files"])
+        (file,) = self.state["ExportState__files"]
+        url = f"{session.url}/{file['address']}"
+        async with aiohttp.ClientSession(headers=HEADERS) as client, client.get(url) as answer:
+            content = await answer.read()
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "a.seg.nrrd").write_bytes(content)
+            return sitk.ReadImage(str(Path(folder) / "a.seg.nrrd"))
+
     async def close(self) -> None:
         """Close the page."""
         self._reading.cancel()
@@ -178,3 +192,15 @@ async def browser(session: Session) -> AsyncIterator[Browser]:
 async def opened(page: Browser) -> None:
     """Wait until the volume that was ordered is there, and its segmentation."""
     await page.until(lambda: page.state["data_has_segmentation"] and not page.state["data_busy"])
+
+
+async def paint(page, view, *points):
+    """Paint a stroke through points of a view, in pixels from its centre."""
+    await page.press("tool-paint")
+    size = {"w": VIEW["w"], "h": VIEW["h"]}
+    places = [{"x": VIEW["w"] // 2 + x, "y": VIEW["h"] // 2 + y, **size} for x, y in points]
+    await page.event(view, type="MouseMove", **places[0])
+    await page.event(view, type="LeftButtonPress", **places[0])
+    for place in places:
+        await page.event(view, type="MouseMove", **place)
+    await page.event(view, type="LeftButtonRelease", **places[-1])
