@@ -12,6 +12,7 @@ from trame.widgets import vuetify3 as v3
 from trame_server import Server
 
 from sslseg.errors import SSLSegError
+from sslseg.labelmap_io import SEGMENTATION_ENDING
 from SSLSegmentWeb.data_folder import DataFolder
 from SSLSegmentWeb.scene import Scene
 from SSLSegmentWeb.section_tools import heading, hint, marks
@@ -163,7 +164,10 @@ class DataSection:
     def _show_items(self, kind: str, nodes: list[Any], chosen: Any, others: list[dict[str, str]]) -> None:
         state = self._server.state
         opened = [{"title": node.GetName(), "value": NODE + node.GetID()} for node in nodes]
-        files = [{"title": name, "value": FILE + name} for name in self._files]
+        names = [
+            name for name in self._files if kind == "segmentation" or not name.lower().endswith(SEGMENTATION_ENDING)
+        ]
+        files = [{"title": name, "value": FILE + name} for name in names]
         state[f"{kind}_items"] = [*opened, *others, *files]
         self._chosen[kind] = NODE + chosen.GetID() if chosen is not None else ""
         state[f"{kind}_choice"] = self._chosen[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,10 @@ COLORS = [
     (128, 174, 128), (241, 214, 145), (111, 184, 210), (216, 101, 79), (220, 130, 200),
     (90, 120, 200), (240, 160, 60), (144, 238, 144), (177, 122, 101), (200, 200, 90),
 ]  # fmt: skip
-"""Of new segments: Slicer's generic anatomy colours, and some as far from these and each other."""
+"""Red, green and blue of new segments: Slicer's generic anatomy colours, and some as far from these and each other."""
+
+ALIKE = 0.1
+"""Colours that differ less, in parts of 1, are taken for the same."""
 
 BRUSH_SIZES = (1, 30, 1, 5)
 """Smallest, largest, step and first one, as a share of the height of the view in percent."""
@@ -107,13 +111,10 @@ class Editor:
 
     def add_segment(self) -> None:
         """Add a segment in a colour that no other one has, as long as there are any."""
-        taken = [tuple(round(255 * part) for part in segment.color) for segment in self._properties()]
-        free = [color for color in COLORS if color not in taken] or COLORS
-        red, green, blue = free[0]
-        self._editor.add_empty_segment(segment_color=[red / 255, green / 255, blue / 255])
-
-    def _properties(self) -> list[Any]:
-        return list(self._editor.get_all_segment_properties().values())
+        taken = [properties.color for properties in self._editor.get_all_segment_properties().values()]
+        colors = [tuple(part / 255 for part in color) for color in COLORS]
+        free = [color for color in colors if all(math.dist(color, other) > ALIKE for other in taken)]
+        self._editor.add_empty_segment(segment_color=list((free or colors)[0]))
 
     def connect(self, tools: EditorTools) -> None:
         """Let the tools of the page work, once all of them are there."""

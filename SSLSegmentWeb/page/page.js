@@ -46,7 +46,7 @@
     curtain.dataset.testid = "gone";
     curtain.style.cssText =
       "position:fixed;inset:0;z-index:10000;display:flex;flex-direction:column;align-items:center;justify-content:center;" +
-      "gap:16px;background:rgba(0,0,0,0.8);color:#eee;font:16px sans-serif;text-align:center;padding:24px";
+      "gap:16px;background:#121212;color:#eee;font:16px sans-serif;text-align:center;padding:24px";
     const sentence = document.createElement("p");
     sentence.textContent =
       "The connection to SSLSegment is lost: start again, and your drawing is there if the server still has it.";
