@@ -1,16 +1,24 @@
-"""Whether an image file is what its ending says, and holds its voxels itself."""
+"""Whether an image file is what its ending says, holds its voxels itself, and is not too large to be opened."""
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from pathlib import Path
 
+import psutil
+import SimpleITK as sitk
+
 from sslseg.dicom_series import is_dicom
 from sslseg.errors import InputError
-from sslseg.itk_io import WRITE_ENDINGS
+from sslseg.itk_io import WRITE_ENDINGS, itk_session
 
 HEADER_BYTES = 1 << 20
 GZIP = b"\x1f\x8b"
+_LOCAL = re.compile(rb"elementdatafile[ \t]*[=:][ \t]*local[ \t]*\r?(?:\n|$)")
+BYTES_OF_VOXEL = 8
+"""At least so many are taken for each voxel: as it is read, and as a float of the volume."""
 NIFTI_HEADERS = {struct.pack(order + "i", size) for order in "<>" for size in (348, 540)}
 
 
@@ -47,15 +55,47 @@ def check_self_contained(path: Path) -> None:
         raise InputError(f"{path} keeps its voxels in another file: save it as one .nrrd, .nii.gz or .mha file.")
 
 
+def check_fits_memory(path: Path) -> None:
+    """Refuse a file whose header says more voxels than this machine has memory for.
+
+    A few bytes can say anything, and packed ones can keep it: a session that takes all memory takes it from the others.
+
+    Args:
+        path: a file that is self-contained; of a DICOM series the files are as large as it is.
+
+    Raises:
+        InputError: it is too large.
+    """
+    if is_dicom(path):
+        return
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with itk_session():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:  # who reads it says why
+            return
+    needed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * BYTES_OF_VOXEL
+    if needed > psutil.virtual_memory().available:
+        raise InputError(
+            f"{path} needs {needed / 1e9:.3g} GB of memory, more than there is left: crop or resample the image."
+        )
+
+
 def _nrrd_holds_voxels(head: bytes) -> bool:
     header, end, _ = head.replace(b"\r\n", b"\n").partition(b"\n\n")
     fields = header.lower().split(b"\n")
-    return bool(end) and not any(field.replace(b" ", b"").startswith(b"datafile:") for field in fields)
+    named = any(field.replace(b" ", b"").startswith(b"datafile:") for field in fields)
+    return bool(end) and not named and b"\r" not in header  # for readers, a carriage return alone ends a line, too
 
 
 def _meta_holds_voxels(head: bytes) -> bool:
-    for line in head.splitlines():
-        key, _, value = line.replace(b":", b"=", 1).partition(b"=")
-        if key.strip().lower() == b"elementdatafile":
-            return value.strip().lower() == b"local"
-    return False
+    """Readers pass over words that they do not know, and find other lines than these where one is not plain."""
+    for line in head.split(b"\n"):
+        key, _, value = line.removesuffix(b"\r").replace(b":", b"=", 1).partition(b"=")
+        if not key.strip() or not value.strip() or b"\r" in key + value:
+            return False
+        if key.strip() == b"ElementDataFile":
+            break
+    named = head.lower()
+    return 0 < named.count(b"elementdatafile") == len(_LOCAL.findall(named))

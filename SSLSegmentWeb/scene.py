@@ -17,7 +17,7 @@ from SSLSegmentLib.loop import AnnotationLoop
 from SSLSegmentLib.mrml import volume_geometry
 from SSLSegmentLib.segments import LABELMAP, drawn_state
 from SSLSegmentWeb.editor import Editor
-from SSLSegmentWeb.safe_image import check_self_contained
+from SSLSegmentWeb.safe_image import check_fits_memory, check_self_contained
 from SSLSegmentWeb.views import Views
 
 REFERENCE = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
@@ -77,6 +77,7 @@ class Scene:
         async with self._opening:
             self._require_rest()
             await asyncio.to_thread(check_self_contained, path)
+            await asyncio.to_thread(check_fits_memory, path)
             if kind == "volume":
                 volume = await asyncio.to_thread(read_volume, path)
                 self._require_rest()
