@@ -52,7 +52,10 @@ class DataFolder:
             path = (self._root / name).resolve(strict=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise gone from error
-        if not path.is_relative_to(self._root):
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        if hidden or path == self._root or not path.is_relative_to(self._root):
+            raise gone
+        if not (path.is_dir() or (path.is_file() and path.name.lower().endswith(WRITE_ENDINGS))):
             raise gone
         if path.is_dir() and not all(self._inside(file) for file in path.iterdir()):
             raise InputError(f"{name} holds links that lead out of the folder of this server: copy the files there.")

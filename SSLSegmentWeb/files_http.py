@@ -118,19 +118,29 @@ class Files:
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         folder = self._folder / "uploads" / secrets.token_hex(8)
+        answer = None
+        try:
+            answer = await self._open(request, folder)
+        finally:  # also where the browser is gone before the end
+            if answer is None or answer.status != 204:
+                shutil.rmtree(folder, ignore_errors=True)
+        return answer
+
+    async def _open(self, request: web.Request, folder: Path) -> web.Response:
+        """Store what is sent in ``folder``, and open it."""
         try:
             received = await self._receive(request, folder)
             await self._take(request.match_info["kind"], received)
         except Refusal as refusal:
-            answer = web.Response(status=refusal.status, text=str(refusal))
+            return web.Response(status=refusal.status, text=str(refusal))
         except SSLSegError as error:
-            answer = web.Response(status=400, text=str(error).replace(f"{folder}{os.sep}", ""))
+            return web.Response(status=400, text=str(error).replace(f"{folder}{os.sep}", ""))
         except (ValueError, AssertionError):  # how aiohttp says that a body is no multipart
-            answer = web.Response(status=400, text="The upload is not complete: try again.")
-        else:
-            return web.Response(status=204)
-        shutil.rmtree(folder, ignore_errors=True)
-        return answer
+            return web.Response(status=400, text="The upload is not complete: try again.")
+        except OSError as error:
+            reason = (error.strerror or "the connection was lost").lower()
+            return web.Response(status=507, text=f"The upload cannot be stored ({reason}): tell the server's owner.")
+        return web.Response(status=204)
 
     async def _receive(self, request: web.Request, folder: Path) -> Path:
         """Store what is sent; its path."""

@@ -46,8 +46,9 @@ class OptionsSection:
         self._work = ModelWork(context.loop)
         self._state = TypedState(context.server.state, OptionsState)
         names = self._state.name
-        for setting in ("preset", "weights", "background_segment_id"):
+        for setting in ("preset", "background_segment_id"):
             context.take(getattr(names, setting), context.choosing(setting))
+        context.take(names.weights, self._choose_weights)
         context.take(names.device, self._choose_device)
         context.take(names.axis, self._choose_axis)
         for setting in NUMBERS:
@@ -109,6 +110,11 @@ class OptionsSection:
         data.background_items = items_of(segment_choices(loop.segmentation))
         data.background_segment_id = settings.background_segment_id
         data.time_limit_s, data.seed = f"{settings.time_limit_s:g}", str(settings.seed)
+
+    def _choose_weights(self, weights: str) -> None:
+        """Nothing but what is offered: any other one would be looked for among the files of the server."""
+        if weights in {choice.value for choice in self._work.weights()}:
+            self._context.choosing("weights")(weights)
 
     def _choose_device(self, device: str) -> None:
         if device != self._context.loop.settings.device:

@@ -30,8 +30,12 @@ def test_opens_what_it_lists(root):
 
 
 @pytest.mark.parametrize(
-    "name", ["../private.nrrd", "sub dir/../../private.nrrd", "..", "missing.nrrd", "a\0b", "/etc/passwd", "b.nii.gz/x"]
-)
+    "name",
+    [
+        "../private.nrrd", "sub dir/../../private.nrrd", "..", "missing.nrrd", "a\0b", "/etc/passwd", "b.nii.gz/x",
+        "", ".", ".hidden", ".hidden/c.nrrd", "sub dir/.d.nrrd", "sub dir/notes.txt",
+    ],
+)  # fmt: skip
 def test_opens_nothing_else(root, name):
     with pytest.raises(InputError, match="There is no file"):
         DataFolder(root).path(name)

@@ -97,6 +97,34 @@ def test_refuses_what_is_too_large(tmp_path, data):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+async def _until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def test_keeps_nothing_of_an_upload_that_breaks_off(tmp_path):
+    async def work(client, taker, _):
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        lines = "POST /files/volume?name=a.nrrd HTTP/1.1", "Host: a", f"{SECRET_HEADER}: s", "Content-Length: 2000000"
+        writer.write("\r\n".join([*lines, "", ""]).encode() + b"x" * 1_500_000)
+        await asyncio.wait_for(_until(lambda: list(tmp_path.rglob("a.nrrd"))), 10)
+        writer.close()
+        await asyncio.wait_for(_until(lambda: not list(tmp_path.rglob("a.nrrd"))), 10)
+        assert not taker.taken
+
+    with_client(tmp_path, work)
+
+
+def test_says_that_there_is_no_room_to_store_an_upload(tmp_path):
+    (tmp_path / "occupied").write_bytes(b"")
+
+    async def work(client, *_):
+        answer = await client.post("/files/volume?name=a.nrrd", data=b"x")
+        assert (answer.status, (await answer.text())[:31]) == (507, "The upload cannot be stored (no")
+
+    with_client(tmp_path / "occupied", work)
+
+
 def test_tells_why_a_file_cannot_be_opened_and_keeps_nothing(tmp_path):
     async def work(client, *_):
         answer = await client.post("/files/volume?name=bad.nrrd", data=b"x")

@@ -206,6 +206,14 @@ def test_each_export_has_a_folder_of_its_own(opened):
     assert second.is_file()
 
 
+def test_no_file_of_the_server_is_taken_for_weights(opened, tmp_path):
+    before = opened.loop.settings.weights
+    (tmp_path / "private.safetensors").write_bytes(b"x")
+    opened.enter("weights", str(tmp_path / "private.safetensors"))
+    assert opened.loop.settings.weights == opened.state("Options.weights") == before
+    assert "private" not in str(opened.state("Options.weights_items"))
+
+
 def test_a_name_is_used(opened):
     with opened.server.state as state:
         state["ExportState__name"] = "../../été: 1"
