@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 from web_cases import WebCase, make_phantom
 from web_page import WebPage, outside
 from web_server import WebServer
@@ -13,12 +13,16 @@ SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SIZE = {"width": 1400, "height": 900}
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def launch(playwright: Playwright) -> Browser:
     """Chromium without a window; that of the system, where there is one."""
     found = next(filter(None, map(shutil.which, SYSTEM_BROWSERS)), None)
+    return playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        running = launch(playwright)
         yield running
         running.close()
 
