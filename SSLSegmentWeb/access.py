@@ -40,6 +40,7 @@ class Access:
         if not self.loopback:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
         self._key = secrets.token_bytes(TOKEN_BYTES)
+        self._ticket: str | None = None
 
     def knows_host(self, header: str) -> bool:
         """Whether a ``Host`` header names this server.
@@ -63,8 +64,16 @@ class Access:
         return origin is None or urlsplit(origin).netloc.lower() == headers.get("Host", "").lower() != ""
 
     def right_token(self, given: str | None) -> bool:
-        """Compare in constant time; without a token everybody is right."""
+        """Compare in constant time; without a token everybody is right, and a ticket is right once."""
+        if self._ticket is not None and given is not None and _equal(given, self._ticket):
+            self._ticket = None
+            return True
         return self.token is None or (given is not None and _equal(given, self.token))
+
+    def new_ticket(self) -> str:
+        """What can be given once instead of the token, for an address that others may see."""
+        self._ticket = random_token()
+        return self._ticket
 
     def new_cookie(self) -> str:
         """The value of a cookie for one more browser."""

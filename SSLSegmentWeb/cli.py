@@ -152,20 +152,20 @@ def chosen_token(given: str | None, host: str) -> str | None:
     return given or random_token()
 
 
-def address(access: Access, port: int) -> str:
+def address(access: Access, port: int, token: str | None) -> str:
     """Where the first page is, with the token if one is needed."""
     host = f"[{access.public_name}]" if ":" in access.public_name else access.public_name
-    return f"http://{host}:{port}/" + (f"?token={quote(access.token)}" if access.token else "")
+    return f"http://{host}:{port}/" + (f"?token={quote(token)}" if token else "")
 
 
 def _announce(output: Any, options: Any, access: Access, port: int) -> None:
-    url = address(access, port)
+    url = address(access, port, access.token)
     output.say(f"SSLSegment is ready: {url}\nCtrl-C ends it.")
     sys.stdout.flush()
-    # "start": the page of an earlier run may have left its cookie.
+    # "start": the page of an earlier run may have left its cookie. A ticket: the list of processes shows the address.
     if options.open_page and _has_screen():
         with contextlib.suppress(webbrowser.Error):
-            webbrowser.open(url if access.token else f"{url}?start=1")
+            webbrowser.open(address(access, port, access.new_ticket()) if access.token else f"{url}?start=1")
 
 
 def _has_screen() -> bool:

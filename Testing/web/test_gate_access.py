@@ -8,7 +8,7 @@ import sys
 
 import aiohttp
 import pytest
-from gate_driver import GateProcess, Visitor, in_loop
+from gate_driver import GateProcess, Visitor, eventually, in_loop
 
 from sslseg.errors import InputError
 from SSLSegmentWeb.access import Access, is_loopback
@@ -72,6 +72,26 @@ async def test_the_token_lets_in_and_is_not_kept_in_the_address(guarded):
             await socket.send_str("hello")
             assert await socket.receive_str() == "hello"
     assert guarded.printed().count(TOKEN) == 1
+
+
+@in_loop
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="BROWSER is what Linux asks")
+async def test_the_page_that_is_opened_shows_no_token_in_the_list_of_processes(tmp_path, monkeypatch):
+    script, opened = tmp_path / "browser.py", tmp_path / "opened.txt"
+    script.write_text(f"import sys; open({str(opened)!r}, 'w').write(sys.argv[1])", encoding="utf-8")
+    monkeypatch.setenv("BROWSER", f"{sys.executable} {script} %s")
+    monkeypatch.setenv("DISPLAY", ":0")
+    gate = GateProcess(tmp_path / "gate", "--token", TOKEN, "--open")
+    try:
+        await eventually(lambda: opened.exists() and opened.read_text())
+        address = opened.read_text().removeprefix(gate.base.rstrip("/"))
+        assert TOKEN not in address
+        async with Visitor(gate) as first, Visitor(gate) as second:
+            assert (await first.enter(address))[0] == 200
+            assert (await second.enter(address))[0] == 401
+            assert (await second.enter())[0] == 200
+    finally:
+        gate.stop()
 
 
 @in_loop
