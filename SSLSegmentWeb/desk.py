@@ -55,7 +55,9 @@ class Desk:
         self._page = Page(server, self._views.layouts.initialize_layout_grid, self._build_drawer)
         self._editor.connect(self._page.tools)
         self._app.scene.Clear(0)  # brushes that were made before their views would have no view to paint in
+        self._show()  # what a page finds first is taken for the user's choice: it has to be what was chosen
         self._changed = True
+        self._browsers = 0
         self._leaving: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -101,7 +103,6 @@ class Desk:
         for kind, path in (("volume", order.volume), ("segmentation", order.segmentation)):
             if path is not None:
                 await self._attempt(kind, path)
-        await self._data.look()
 
     async def _attempt(self, kind: str, path: Path) -> None:
         try:
@@ -121,29 +122,36 @@ class Desk:
         self._changed = True
 
     async def _work(self) -> None:
-        """Let the loop work, and show what has changed."""
+        """Let the loop work, and show what has changed to whoever is there: a panel that is seen wants a worker."""
         running = asyncio.get_running_loop()
         shown = 0.0
         while True:
             self.loop.poll()
-            if self._changed and running.time() - shown >= SHOW_S:
+            if self._changed and self._browsers and running.time() - shown >= SHOW_S:
                 self._changed, shown = False, running.time()
-                with self._server.state:
-                    self._panel.show()
-                    self._data.show()
-                self._views.follow(self.loop.overlay.prediction)
+                self._show()
             loop = self.loop
             busy = (
-                self._changed
+                (self._changed and self._browsers)
                 or loop.worker.working
                 or any(work.state.busy for work in (loop, loop.apply, loop.pretraining, loop.hardware))
             )
             await asyncio.sleep(BUSY_S if busy else IDLE_S)
 
+    def _show(self) -> None:
+        with self._server.state:
+            self._panel.show()
+            self._data.show()
+        self._views.follow(self.loop.overlay.prediction)
+
     def _on_sockets(self, count: int) -> None:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
+        if count > self._browsers:
+            self._tasks = [task for task in self._tasks if not task.done()]
+            self._tasks.append(asyncio.create_task(self._data.look()))
+        self._browsers = count
         if count == 0:
             self._leaving = asyncio.get_running_loop().call_later(self._order.linger_s, self.loop.rest)
 

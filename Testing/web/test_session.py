@@ -194,3 +194,17 @@ def test_is_ready_in_time(tmp_path):
     with session(tmp_path / "s") as running:
         assert running.answer["port"]
         assert time.monotonic() - began < 10
+
+
+def test_a_session_that_nobody_looks_at_starts_no_worker(tmp_path):
+    write_phantom(tmp_path / "a.nrrd", "upright")
+    with session(tmp_path / "s", volume=tmp_path / "a.nrrd") as running:
+        time.sleep(4)
+        assert not children(running)
+
+        async def work():
+            async with browser(running) as page:
+                await opened(page)
+                await page.until(lambda: children(running))
+
+        asyncio.run(work())
