@@ -81,10 +81,7 @@ def bind_page(app: web.Application) -> None:
     www = Path(client_module.__file__).with_name("vue3-www")
     index = (www / "index.html").read_text(encoding="utf-8")
     for former, new in (
-        (
-            "<title>trame is built by Kitware</title>",
-            f'<title>{TITLE}</title><script src="sslsegment/page.js"></script>',
-        ),
+        ("<title>trame is built by Kitware</title>", f"<title>{TITLE}</title>{SCRIPT}"),
         ('content="Application built with trame, a product from Kitware"', f'content="{TITLE}"'),
         ("We're sorry but trame built by Kitware doesn't", f"{TITLE} doesn't"),
     ):
