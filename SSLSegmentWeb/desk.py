@@ -115,7 +115,8 @@ class Desk:
         await self._data.open(kind, path)
 
     def _download(self, paths: list[Path]) -> list[str]:
-        self.scene.saved()
+        if any(path.suffix != ".safetensors" for path in paths):  # a model holds no drawing
+            self.scene.saved()
         return self._files.offer(paths)
 
     def _on_changed(self) -> None:
