@@ -46,6 +46,8 @@ async def _work(running):
         steps = [await _step(page, button, outcome) for button, outcome in STEPS]
         await page.press("save-model")
         await page.until(lambda: page.state["ExportState__files"])
+        await page.press("discard")  # the page looks again at what is saved when the loop has changed
+        await page.until(lambda: not page.state["ResultState__present"])
         await asyncio.sleep(0.5)
         return frames, steps, page.state["data_unsaved"]
 
