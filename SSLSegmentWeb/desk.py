@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from SSLSegmentWeb.history import EditorHistory
 from SSLSegmentWeb.page import Page, bind_page
 from SSLSegmentWeb.panel import Panel
 from SSLSegmentWeb.scene import Scene
+from SSLSegmentWeb.section_tools import Drawing
 from SSLSegmentWeb.session import Order
 from SSLSegmentWeb.views import Views
 
@@ -114,9 +116,10 @@ class Desk:
     async def _take(self, kind: str, path: Path) -> None:
         await self._data.open(kind, path)
 
-    def _download(self, paths: list[Path]) -> list[str]:
-        if any(path.suffix != ".safetensors" for path in paths):  # a model holds no drawing
-            self.scene.saved()
+    def _download(self, paths: list[Path], drawing: Drawing | None) -> list[str]:
+        if drawing is not None:
+            self.scene.exported(*drawing)
+            self._changed = True
         return self._files.offer(paths)
 
     def _on_changed(self) -> None:
@@ -127,10 +130,10 @@ class Desk:
         running = asyncio.get_running_loop()
         shown = 0.0
         while True:
-            self.loop.poll()
+            careful(self.loop.poll)
             if self._changed and self._browsers and running.time() - shown >= SHOW_S:
                 self._changed, shown = False, running.time()
-                self._show()
+                careful(self._show)
             loop = self.loop
             busy = (
                 (self._changed and self._browsers)
@@ -155,6 +158,14 @@ class Desk:
         self._browsers = count
         if count == 0:
             self._leaving = asyncio.get_running_loop().call_later(self._order.linger_s, self.loop.rest)
+
+
+def careful(step: Callable[[], None]) -> None:
+    """Take a step of the work. A fault in it is printed, and ends nothing else, as in a timer of the desktop."""
+    try:
+        step()
+    except Exception:  # noqa: BLE001 - whatever it is, the page must not stand still
+        traceback.print_exc()
 
 
 def _publish(app: SlicerApp) -> None:

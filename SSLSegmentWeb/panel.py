@@ -30,7 +30,7 @@ class Panel:
         server: the page's server.
         loop: the work.
         folder: private to this session; files to be downloaded are written there.
-        download: takes files, and gives the addresses at which the browser gets them.
+        download: takes files, and the drawing that they hold, and gives the addresses at which the browser gets them.
     """
 
     def __init__(self, server: Server, loop: AnnotationLoop, *, folder: Path, download: Download) -> None:

@@ -63,10 +63,14 @@ class Scene:
         nodes = self._app.scene.GetNodesByClass("vtkMRMLSegmentationNode")
         return any(self._saved.get(node.GetID()) != drawn_state(node) for node in nodes if node is not predicted)
 
-    def saved(self) -> None:
-        """The drawing has been exported, or is what was opened."""
+    def exported(self, node_id: str, state: tuple[Any, ...]) -> None:
+        """What was drawn in a segmentation when its state was ``state`` is in files."""
+        self._saved[node_id] = state
+
+    def _note_as_opened(self) -> None:
+        """What the segmentation shows is what its file has."""
         node = self.loop.segmentation
-        self._saved[node.GetID()] = drawn_state(node)
+        self.exported(node.GetID(), drawn_state(node))
 
     async def open(self, kind: str, path: Path) -> None:
         """Open a file as a volume, or as a segmentation of the volume that is worked on.
@@ -95,7 +99,7 @@ class Scene:
             node = add_segmentation(self._app.segmentations_logic, annotation, path, reference)
             node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
             self._use_segmentation(node)
-            self.saved()
+            self._note_as_opened()
 
     def choose(self, kind: str, node_id: str) -> None:
         """Work on another volume or segmentation that is open.
@@ -154,7 +158,7 @@ class Scene:
     def _begin(self, node: Any) -> None:
         if node is None:
             self.loop.create_segmentation()
-            self.saved()
+            self._note_as_opened()
         else:
             self.loop.set_segmentation(node)
         self.loop.segmentation.SetDisplayVisibility(True)

@@ -14,7 +14,8 @@ from SSLSegmentLib import labels, wording
 from SSLSegmentLib.choices import EXPORT_CHOICES
 from SSLSegmentLib.panel_export import default_name, format_problem, start_export
 from SSLSegmentLib.panel_tools import attempt
-from SSLSegmentWeb.section_tools import ActionState, Context, heading, hint, marks, on_entered
+from SSLSegmentLib.segments import drawn_state
+from SSLSegmentWeb.section_tools import ActionState, Context, Drawing, heading, hint, marks, on_entered
 
 FETCH = "window.setTimeout(() => window.document.querySelector('[data-testid=download-0]')?.click(), 300)"
 """Follows the first address, once it is on the page."""
@@ -139,24 +140,27 @@ class ExportSection:
 
     def _export(self) -> None:
         """Each export has a folder of its own: an older one may still be on its way to the browser."""
-        self._context.loop.settings.export_folder = str(self._new_folder())
+        loop = self._context.loop
+        loop.settings.export_folder = str(self._new_folder())
         self._state.data.files = []
-        start_export(self._context.loop, self._offer, self._tell)
+        # What is drawn while the files are written is not in them.
+        drawing = None if loop.segmentation is None else (loop.segmentation.GetID(), drawn_state(loop.segmentation))
+        start_export(loop, lambda paths, told: self._offer(paths, told, drawing), self._tell)
 
     def _save_model(self) -> None:
         path = self._new_folder() / f"{default_name(self._context.loop)} model.safetensors"
         if attempt(lambda: self._context.loop.save_model(path), self._tell):
-            self._offer([path], [])
+            self._offer([path], [], None)
 
     def _new_folder(self) -> Path:
         folder = self._context.folder / f"export-{next(self._exports)}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _offer(self, paths: list[Path], told: list[str]) -> None:
+    def _offer(self, paths: list[Path], told: list[str], drawing: Drawing | None) -> None:
         """Show where the files can be had. A single one is on its way without another click."""
         self._tell("\n".join(told))
-        addresses = self._context.download(paths)
+        addresses = self._context.download(paths, drawing)
         self._state.data.files = [FileState(path.name, address) for path, address in zip(paths, addresses, strict=True)]
         if len(paths) == 1:
             self._fetch.exec()

@@ -20,7 +20,10 @@ from SSLSegmentLib.choices import Choice
 from SSLSegmentLib.labels import Label
 from SSLSegmentLib.loop import AnnotationLoop
 
-Download = Callable[[list[Path]], list[str]]
+Drawing = tuple[str, tuple[Any, ...]]
+"""A segmentation by its id, and what is drawn in it by :func:`SSLSegmentLib.segments.drawn_state`."""
+
+Download = Callable[[list[Path], Drawing | None], list[str]]
 
 
 class Section(Protocol):
@@ -57,7 +60,7 @@ class Context:
         server: the page's server.
         loop: the work; the sections call it and read it, and decide nothing.
         folder: private to this session; files to be downloaded are written there.
-        download: takes files, and gives the addresses at which the browser gets them.
+        download: takes files, and the drawing that they hold, and gives the addresses at which the browser gets them.
         show: shows the whole panel anew.
 
     Attributes:

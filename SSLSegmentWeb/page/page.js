@@ -75,7 +75,9 @@
     leaving = true;
   });
   window.addEventListener("beforeunload", (event) => {
-    if (!leaving && state("data_unsaved")) event.preventDefault();
+    if (leaving || !state("data_unsaved")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation(); // trame's own listener hangs up, although the user may choose to stay
   });
   window.sslsegment = { upload };
 })();

@@ -12,6 +12,12 @@ IN_ITS_ENVIRONMENT = importlib.util.find_spec("trame") is not None
 collect_ignore_glob = [] if IN_ITS_ENVIRONMENT else ["test_*.py", "browser"]  # ``make test-web`` runs them
 
 
+def pytest_collection_modifyitems(items):
+    """Browsers come last: once they are started, an event loop runs to the end, and tests cannot run their own."""
+    folder = Path(__file__).with_name("browser")
+    items.sort(key=lambda item: folder in item.path.parents)
+
+
 @pytest.fixture
 def patient(scene):
     """A volume with a drawing on three slices."""

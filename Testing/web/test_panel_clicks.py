@@ -4,12 +4,14 @@ import time
 
 import pytest
 import SimpleITK as sitk
+import slicer
 from loop_driver import ANNOTATED, HIDDEN, dice, truth_of, with_result
 
 from SSLSegmentLib import loop_session, mrml, wording
 from SSLSegmentLib.loop_state import State
 from SSLSegmentLib.panel_export import WRITING
 from SSLSegmentLib.panel_train import DOUBLE_CLICK_S, SHOWN_MESSAGES
+from SSLSegmentLib.segments import drawn_state
 
 
 @pytest.fixture
@@ -196,6 +198,12 @@ def test_export(opened, patient):
     assert opened.state("Export.text") == ""
 
 
+def draw_more(patient):
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(patient.segmentation, "segment1", patient.volume)
+    mask[0, 3:6, 3:6] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, patient.segmentation, "segment1", patient.volume)
+
+
 def test_each_export_has_a_folder_of_its_own(opened):
     opened.click("export")
     opened.enter("export-format-nii.gz", ["seg.nrrd"])
@@ -223,11 +231,15 @@ def test_a_name_is_used(opened):
     assert "été" in path.name
 
 
-def test_a_large_volume_is_written_beside_the_page(opened, monkeypatch):
+def test_a_large_volume_is_written_beside_the_page(opened, patient, monkeypatch):
     monkeypatch.setattr(loop_session, "DONE_AT_ONCE", 0)
+    before = drawn_state(patient.segmentation)
     opened.click("export")
     assert opened.state("Export.text") == WRITING
+    draw_more(patient)
     opened.poll_until(lambda: opened.offered)
+    assert opened.drawings == [(patient.segmentation.GetID(), before)], "what was drawn meanwhile is in no file"
+    assert before != drawn_state(patient.segmentation)
     assert opened.state("Export.files")
     assert not opened.server.state.is_dirty("ExportState__files", "ExportState__text")  # the browser knows
 
@@ -274,6 +286,7 @@ def test_the_whole_loop(trained, patient):
     assert dice(labels[list(HIDDEN)] > 0, truth_of()[list(HIDDEN)] > 0) > 0.5
     trained.click("save-model")
     (model,) = trained.offered[-1]
+    assert trained.drawings[-1] is None, "a model holds no drawing"
     assert model.name == "heart drawn model.safetensors"
     assert model.read_bytes() == trained.loop.model_path.read_bytes()
     trained.click("undo")

@@ -16,6 +16,8 @@ import SimpleITK as sitk
 from web_phantom import GRIDS, write_drawing, write_phantom
 from web_session import HEADERS, ROOT, VIEW, browser, opened, paint, session
 
+from SSLSegmentWeb.desk import careful
+
 
 def painted_indices(drawing, image):
     """(i, j, k) on the grid of ``image`` of every painted voxel, by where it lies in the patient."""
@@ -208,3 +210,11 @@ def test_a_session_that_nobody_looks_at_starts_no_worker(tmp_path):
                 await page.until(lambda: children(running))
 
         asyncio.run(work())
+
+
+def test_a_fault_in_one_step_ends_nothing_else(capfd):
+    steps = []
+    for step in (lambda: steps.append(1), lambda: 1 / 0, lambda: steps.append(2)):
+        careful(step)
+    assert steps == [1, 2]
+    assert "ZeroDivisionError" in capfd.readouterr().err

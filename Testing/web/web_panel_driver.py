@@ -65,6 +65,7 @@ class WebPanel(Driver):
         server: the page's server; nothing listens.
         folder: where files to be downloaded are.
         offered: what was given to the browser, export by export.
+        drawings: which drawing was in it; None for a model.
     """
 
     def __init__(self, scene, folder: Path, settings=None, **options) -> None:
@@ -74,14 +75,16 @@ class WebPanel(Driver):
         self.server.state.ready()
         self.folder = folder
         self.offered: list[list[Path]] = []
+        self.drawings: list[tuple | None] = []
         self.panel = Panel(self.server, self.loop, folder=folder, download=self._download)
         with VAppLayout(self.server) as layout, layout, v3.VNavigationDrawer():
             self.panel.build()
         self.template = Template(layout.html)
         self.show()
 
-    def _download(self, paths: list[Path]) -> list[str]:
+    def _download(self, paths: list[Path], drawing: tuple | None) -> list[str]:
         self.offered.append(paths)
+        self.drawings.append(drawing)
         return [f"files/token/{path.name}" for path in paths]
 
     def _on_changed(self) -> None:

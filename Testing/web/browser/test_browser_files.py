@@ -76,7 +76,7 @@ def test_a_name_leads_nowhere(page, phantom, name):
           { method: "POST", body: new Uint8Array(bytes) })).status""",
         [name, list(phantom.path.read_bytes())],
     )
-    assert status in {204, 400}
+    assert status == 400
     for folder in (Path(tempfile.gettempdir()), Path("/"), Path.home(), Path.cwd(), Path.cwd().parent):
         assert not list(folder.glob("*evil*"))
 
@@ -84,5 +84,5 @@ def test_a_name_leads_nowhere(page, phantom, name):
 def test_downloads_lead_nowhere_either(page, small):
     for name in ("../../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "x/../../../etc/passwd"):
         answer = page.page.request.get(f"{small.url}files/token/{name}")
-        assert answer.status in {400, 403, 404}
+        assert answer.status in {400, 404}
         assert b"root:" not in answer.body()

@@ -40,6 +40,7 @@ def run_loop(tab: WebPage, case: WebCase, tool: str, folder, pictures: str) -> N
     assert len(set(steps)) > 3, f"the progress does not move: {steps}"
     tab.picture(f"{pictures}-05-result")
     check_overlay(tab, case, hidden, before)
+    check_uncertainty(tab)
 
     tab.press("suggest")
     said = re.match(r"Slice (\d+) \(", tab("suggestion").inner_text())
@@ -57,7 +58,9 @@ def run_loop(tab: WebPage, case: WebCase, tool: str, folder, pictures: str) -> N
     tab.wait(lambda: set(tab.rows()) > {*case.drawn, suggested}, "the accepted slices")
     tab.picture(f"{pictures}-07-accepted")
 
+    assert tab.asks_before_leaving()
     found = saved_mask(tab.download("export", folder), case.geometry)
+    tab.wait(lambda: not tab.has_unsaved(), "the page that can be left without a question")
     tab.picture(f"{pictures}-08-exported")
     for index in case.drawn:
         assert dice(found[index], case.truth[index]) > 0.9, f"slice {index} is not as it was drawn"
@@ -95,3 +98,12 @@ def check_overlay(tab: WebPage, case: WebCase, index: int, before: np.ndarray) -
     tab.wait(lambda: np.abs(tab.view.pixels() - before).mean() < 2, "the image without the prediction")
     tab("show-prediction").locator("input").check()
     tab.wait(lambda: np.abs(tab.view.pixels() - before)[inside].mean() > VISIBLE / 2, "the prediction once more")
+
+
+def check_uncertainty(tab: WebPage) -> None:
+    """The colours of the uncertainty come and go with their switch."""
+    without = tab.view.pixels()
+    tab("show-uncertainty").locator("input").check()
+    tab.wait(lambda: np.abs(tab.view.pixels() - without).max() > 4 * VISIBLE, "the uncertainty")
+    tab("show-uncertainty").locator("input").uncheck()
+    tab.wait(lambda: np.abs(tab.view.pixels() - without).mean() < 2, "the view without the uncertainty")

@@ -117,6 +117,14 @@ class WebPage:
         self.page.wait_for_timeout(400)  # tooltips fade, and views are drawn once more in full quality
         self.page.screenshot(path=PICTURES / f"{name}.png")
 
+    def asks_before_leaving(self) -> bool:
+        """Whether the browser asks its user when the page is left. Who stays goes on working."""
+        return not self.page.evaluate("() => window.dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+
+    def has_unsaved(self) -> bool:
+        """Whether the page knows of a drawing that was not exported."""
+        return self.page.evaluate("() => window.trame.state.get('data_unsaved')")
+
     def close(self) -> None:
         """Close the tab as its user does; what was not exported is asked for, and left."""
         self.page.on("dialog", lambda dialog: dialog.accept())
