@@ -128,7 +128,8 @@ class WebPage:
     def close(self) -> None:
         """Close the tab as its user does; what was not exported is asked for, and left."""
         self.page.on("dialog", lambda dialog: dialog.accept())
-        self.page.close(run_before_unload=True)
+        with self.page.expect_event("close"):  # the question is answered while this waits
+            self.page.close(run_before_unload=True)
 
     def _on_console(self, message) -> None:
         if message.type in {"warning", "error"}:
