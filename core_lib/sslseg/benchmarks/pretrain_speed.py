@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sslseg.benchmarks.pretrain_speed", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("out/bench"), help="folder of pretrain_speed.json")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--steps", type=int, default=60, help="of each run")
+    parser.add_argument("--steps", type=int, default=15, help="of each run")
     parser.add_argument("--backbone", default="small", choices=sorted(BACKBONES), help="size of the network")
     parser.add_argument("--loss", choices=sorted(_LOSSES), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
