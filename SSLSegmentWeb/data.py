@@ -125,7 +125,7 @@ class DataSection:
                 density="compact",
                 variant="outlined",
                 hide_details=True,
-                disabled=("data_locked || !!data_busy" + (" || !data_has_volume" if kind == "segmentation" else ""),),
+                disabled=(_is_locked(kind),),
                 no_data_text="Nothing here yet: upload a file.",
                 classes="flex-grow-1",
                 style="min-width: 0;",
@@ -137,13 +137,12 @@ class DataSection:
                 self._build_upload(kind, "mdi-folder-upload-outline", "Upload a DICOM folder", folder=True)
 
     def _build_upload(self, kind: str, icon: str, title: str, *, folder: bool) -> None:
-        disabled = "data_locked || !!data_busy" + (" || !data_has_volume" if kind == "segmentation" else "")
         test_id = f"upload-{kind}{'-folder' if folder else ''}"
         with v3.VBtn(
             icon=True,
             variant="text",
             size="small",
-            disabled=(disabled,),
+            disabled=(_is_locked(kind),),
             click="$event.currentTarget.querySelector('input').click()",
             raw_attrs=[f'aria-label="{title}"'],
         ):
@@ -196,3 +195,8 @@ class DataSection:
         with self._server.state as state:
             state.data_error = error
             self.show()
+
+
+def _is_locked(kind: str) -> str:
+    """For the page: whether no other file of this kind can be opened now."""
+    return "data_locked || !!data_busy" + (" || !data_has_volume" if kind == "segmentation" else "")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 
 from sslseg.errors import SSLSegError
+from SSLSegmentWeb.proxy import too_large
 
 SECRET_HEADER = "X-SSLSegment-Secret"  # noqa: S105 - the name of a header
 KINDS = ("volume", "segmentation")
@@ -147,7 +148,7 @@ class Files:
         if request.match_info["kind"] not in KINDS:
             raise Refusal(404, "Only a volume or a segmentation can be uploaded.")
         if (request.content_length or 0) > self._limit + CHUNK_BYTES:
-            raise Refusal(413, self._too_large())
+            raise Refusal(413, too_large(self._limit))
         path = folder / checked_name(request.query.get("name", ""))
         folder.mkdir(parents=True, mode=0o700)
         if not request.content_type.startswith("multipart/"):
@@ -170,14 +171,9 @@ class Files:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > limit:
-                    raise Refusal(413, self._too_large())
+                    raise Refusal(413, too_large(self._limit))
                 stream.write(chunk)
         return size
-
-    def _too_large(self) -> str:
-        return (
-            f"The file is larger than {self._limit / 1e6:.0f} MB, the limit of this server: ask its owner to raise it."
-        )
 
 
 async def _chunks(part: BodyPartReader) -> Any:

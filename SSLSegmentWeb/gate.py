@@ -10,7 +10,7 @@ from aiohttp import web
 
 from SSLSegmentWeb.access import Access
 from SSLSegmentWeb.pages import Notice, page
-from SSLSegmentWeb.proxy import BODY_BYTES, TooLarge, new_client, pass_http, pass_websocket, session_url
+from SSLSegmentWeb.proxy import BODY_BYTES, TooLarge, new_client, pass_http, pass_websocket, session_url, too_large
 from SSLSegmentWeb.sessions import Full, Session, Sessions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -159,8 +159,7 @@ class Gate:
         try:
             return await pass_http(request, self._connection(), url, session.process.headers, limit)
         except TooLarge:
-            sentence = f"The file is larger than {self._upload_limit / 1e6:.0f} MB, the limit of this server"
-            response = _text(413, f"{sentence}: ask its owner to raise it.")
+            response = _text(413, too_large(self._upload_limit))
             response.force_close()
             return response
 

@@ -32,6 +32,11 @@ class TooLarge(Exception):  # noqa: N818 - becomes an answer, not a failure
     """A request with more bytes than allowed."""
 
 
+def too_large(limit: int) -> str:
+    """What is answered to an upload of more than ``limit`` bytes."""
+    return f"The file is larger than {limit / 1e6:.0f} MB, the limit of this server: ask its owner to raise it."
+
+
 def new_client() -> aiohttp.ClientSession:
     """A client for all sessions; it keeps no cookies, and no proxy of the environment comes between."""
     return aiohttp.ClientSession(

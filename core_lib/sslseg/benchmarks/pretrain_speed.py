@@ -8,12 +8,10 @@ neither the disk nor the augmentation holds the network up. And the peak memory 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,9 +19,8 @@ from torch import nn
 
 from sslseg.augment import SpatialTransform
 from sslseg.backbone import BACKBONES, BackboneConfig
-from sslseg.benchmarks.speed import CARDIAC, Measurement, hardware, peak_memory_gb, phantom
+from sslseg.benchmarks.speed import CARDIAC, Measurement, hardware, peak_memory_gb, phantom, write_report
 from sslseg.device import autocast, move, resolve_device
-from sslseg.files import atomic_path
 from sslseg.losses.barlow import PixelBarlowTwins
 from sslseg.losses.pix2rep import PixelInfoNCE
 from sslseg.pretrain import pretrain
@@ -139,10 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
             )
             rows += throughput(settings, Path(folder))
     rows += [loss_memory(name) for name in _LOSSES]
-    sys.stdout.writelines(f"{row}\n" for row in rows)
-    report = {"hardware": hardware(), "seed": 0, "measurements": [asdict(row) for row in rows]}
-    with atomic_path(options.output / "pretrain_speed.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    write_report(rows, options.output / "pretrain_speed.json")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -169,9 +170,14 @@ def main(arguments: list[str] | None = None) -> None:
     case = annotated_case(CARDIAC)
     training, model = training_measurements(case)
     rows += training + prediction_measurements(case, model) + [memory_measurement(model)]
+    write_report(rows, options.output / "speed.json")
+
+
+def write_report(rows: Sequence[Measurement], path: Path) -> None:
+    """Print what was measured as a table, and write it with the hardware as JSON."""
     sys.stdout.writelines(f"{row}\n" for row in rows)
     report = {"hardware": hardware(), "seed": 0, "measurements": [asdict(row) for row in rows]}
-    with atomic_path(options.output / "speed.json") as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
