@@ -83,7 +83,7 @@ def test_a_run_beside_a_training_from_its_start_to_its_end(driver, patient, own)
     pretrainer, trainer = (psutil.Process(session.pid) for session in (job._own, loop.worker))
     assert pretrainer.pid != trainer.pid
     assert psutil.WINDOWS or pretrainer.nice() > trainer.nice()
-    assert len(losses(job)) > 1
+    driver.poll_until(lambda: len(losses(job)) > 1, seconds=60)
     assert job.chart_node.GetName() == "SSLSegment pretraining"
     assert 0 <= job.fraction < 0.5
 
