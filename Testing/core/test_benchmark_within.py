@@ -12,6 +12,7 @@ from sslseg.benchmarks.datasets import DATA_SETS, load
 from sslseg.benchmarks.methods import OWN, Completed, OwnSettings
 from sslseg.benchmarks.placements import PLACEMENTS, chosen_slices
 from sslseg.benchmarks.runs import key_of
+from sslseg.benchmarks.uncertainty import EDGES, level_names
 from sslseg.benchmarks.within import plan, run_job
 from sslseg.benchmarks.within_settings import WithinSettings
 from sslseg.errors import InputError
@@ -159,6 +160,23 @@ def test_rank_correlation_of_uncertainty_and_errors(data, monkeypatch):
     assert score(data, monkeypatch, truth, uncertainty=uncertainty)["rank_correlation"] is None
 
 
+def test_errors_are_counted_at_each_level_of_uncertainty(data, monkeypatch):
+    """Against a loop over the voxels; the annotated slice does not count, and both ends have a level."""
+    random = np.random.default_rng(0)
+    truth = heart_labels(0)
+    uncertainty = random.choice([0, 0.05, 0.1, 0.39, 0.4, 0.7, 0.9, 1], truth.shape).astype(np.float32)
+    found = np.where(random.random(truth.shape) < uncertainty / 2, 1 - truth.clip(0, 1), truth).astype(np.uint8)
+    counts = score(data, monkeypatch, found, uncertainty=uncertainty)["errors_by_level"]
+    expected = [[0, 0] for _ in level_names()]
+    for index in np.ndindex(truth.shape):
+        if index[0] != 3:
+            level = sum(uncertainty[index] >= np.float32(edge) for edge in EDGES[1:-1])
+            expected[level][0] += 1
+            expected[level][1] += int(found[index] != truth[index])
+    assert [list(pair) for pair in counts] == expected
+    assert min(voxels for voxels, _ in counts) > 0
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_own_methods_complete_a_volume(subject, name):
     case = load(subject).annotated([2, 4])
@@ -181,7 +199,14 @@ def test_page_of_a_run(data, tmp_path, capfd):
     assert done.code == 0, done.err
     assert "0 of 24 jobs are known." in done.err
     page = (tmp_path / "out ü" / "within-volume.md").read_text(encoding="utf-8")
-    for text in ("## acdc", "**suggested**", "| `copy` |", "Hausdorff", "Suggested slices against evenly spaced ones"):
+    for text in (
+        "## acdc",
+        "**suggested**",
+        "| `copy` |",
+        "Hausdorff",
+        "Share of wrong voxels",
+        "Suggested slices against evenly spaced ones",
+    ):
         assert text in page
     assert str(data) not in page, "no path of this machine"
     structures = (tmp_path / "out ü" / "within-volume-structures.md").read_text(encoding="utf-8")

@@ -6,7 +6,6 @@ reference reaches a method.
 
 from __future__ import annotations
 
-import math
 import time
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from sslseg.benchmarks.datasets import DATA_SETS, LabelledVolume, Subject, load
 from sslseg.benchmarks.methods import OWN, Completed, OwnSettings, complete, peer
 from sslseg.benchmarks.placements import ENDS, SUGGESTED, chosen_slices
 from sslseg.benchmarks.runs import Job, Work, checksum
+from sslseg.benchmarks.uncertainty import errors_by_level, rank_correlation
 from sslseg.benchmarks.within_settings import WithinSettings
 from sslseg.metrics import evaluate
 from sslseg.shipped import resolve_weights
@@ -77,7 +77,8 @@ def run_job(job: Job, *, settings: WithinSettings) -> dict[str, Any]:
 
     Returns:
         "dice", the mean over the structures; "structures", Dice and HD95 in mm of each (null where there is none);
-        "annotated", the slices; "seconds" of the method; and "rank_correlation" of uncertainty and errors of slices.
+        "annotated", the slices; "seconds" of the method; and of a method that knows where it is unsure
+        "rank_correlation" and "errors_by_level", see :mod:`sslseg.benchmarks.uncertainty`.
     """
     subject = next(s for s in subjects(settings, job["set"]) if s.name == job["subject"])
     own = OwnSettings(settings.weights, settings.device, job["draw"])
@@ -102,25 +103,12 @@ def run_job(job: Job, *, settings: WithinSettings) -> dict[str, Any]:
         },
         "annotated": annotated,
         "seconds": round(seconds, 2),
-        "rank_correlation": _rank_correlation(completed, volume, annotated),
+        **_of_uncertainty(completed, volume, annotated),
     }
 
 
-def _rank_correlation(completed: Completed, volume: LabelledVolume, annotated: list[int]) -> float | None:
-    """Spearman's correlation of the summed uncertainty of a slice with the number of its wrong voxels."""
+def _of_uncertainty(completed: Completed, volume: LabelledVolume, annotated: list[int]) -> dict[str, Any]:
     if completed.uncertainty is None:
-        return None
-    others = tuple(axis for axis in range(3) if axis != volume.axis)
-    unsure = np.delete(completed.uncertainty.sum(axis=others, dtype=np.float64), annotated)
-    wrong = np.delete((completed.labels != volume.reference.labels).sum(axis=others), annotated)
-    if len(wrong) < 3 or np.ptp(wrong) == 0 or np.ptp(unsure) == 0:
-        return None
-    value = float(np.corrcoef(_ranks(unsure), _ranks(wrong))[0, 1])
-    return round(value, 4) if math.isfinite(value) else None
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Equal values share their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse]
+        return {"rank_correlation": None, "errors_by_level": None}
+    where = completed.uncertainty, completed.labels != volume.reference.labels, annotated, volume.axis
+    return {"rank_correlation": rank_correlation(*where), "errors_by_level": errors_by_level(*where)}

@@ -7,10 +7,13 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from sslseg.benchmarks.methods import OWN, SSLSEGMENT, legend
 from sslseg.benchmarks.placements import INNER, SUGGESTED
 from sslseg.benchmarks.report import Line, Summary, draws_text, markdown_table, plot_panels, provenance, write_text
 from sslseg.benchmarks.runs import Job, Row
+from sslseg.benchmarks.uncertainty import level_names
 from sslseg.benchmarks.within import own_key
 from sslseg.benchmarks.within_settings import WithinSettings
 
@@ -177,12 +180,26 @@ def _uncertainty(rows: Sequence[Row], settings: WithinSettings) -> str:
         "## Does the uncertainty find the errors?\n\nSpearman's rank correlation, within each volume, of the summed "
         "uncertainty of a slice with the number of its wrong voxels, over the slices that are not annotated.\n\n"
         + markdown_table(["", *settings.sets], cells)
+        + _calibration(rows, settings, own[0])
         + _suggestions(rows, settings)
     )
 
 
 def _rank(row: Row) -> float:
     return _number(row.result["rank_correlation"])
+
+
+def _calibration(rows: Sequence[Row], settings: WithinSettings, method: str) -> str:
+    """Share of wrong voxels at each level of uncertainty, over all volumes."""
+    cells = []
+    for name in settings.sets:
+        counts = [row.result["errors_by_level"] for row in _where(rows, set=name, method=method)]
+        levels = np.sum(counts, axis=0) if counts else []
+        cells.append([name, *(f"{100 * wrong / voxels:.1f} %" if voxels else "–" for voxels, wrong in levels)])
+    return (
+        f"\nShare of wrong voxels by the uncertainty that `{method}` gives them (0 sure, 1 all classes alike), slices "
+        "that are not annotated, all experiments together.\n\n" + markdown_table(["", *level_names()], cells)
+    )
 
 
 def _suggestions(rows: Sequence[Row], settings: WithinSettings) -> str:
