@@ -16,7 +16,8 @@ class Preset:
         batch: annotated patches of a step.
         propagated: patches of un-annotated slices on top, with the labels that propagation carries there.
         steps: of the fine-tuning.
-        probe_steps: of the linear probe before it; only from pretrained weights.
+        probe_steps: of the linear probe before it; only from pretrained weights. As many for every length: that is
+            what a random head needs in order not to spoil them, and longer ones cost accuracy (docs/design.md).
     """
 
     max_pixels: int
@@ -29,7 +30,7 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "fast": Preset(max_pixels=128, patch=64, batch=4, propagated=2, steps=80, probe_steps=30),
-    "balanced": Preset(max_pixels=192, patch=96, batch=4, propagated=2, steps=200, probe_steps=80),
-    "accurate": Preset(max_pixels=320, patch=160, batch=8, propagated=4, steps=600, probe_steps=150),
+    "balanced": Preset(max_pixels=192, patch=96, batch=4, propagated=2, steps=250, probe_steps=30),
+    "accurate": Preset(max_pixels=320, patch=160, batch=8, propagated=4, steps=720, probe_steps=30),
 }
 """By the name in :class:`sslseg.settings.Settings`."""

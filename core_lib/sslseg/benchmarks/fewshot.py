@@ -129,8 +129,7 @@ def fit(  # noqa: PLR0913 - one experiment
 
 def _schedule(preset: Preset, mode: str, steps: int) -> Preset:
     """The sizes of ``preset`` and as many steps in all; from scratch there is nothing to probe."""
-    share = 0.0 if mode == SCRATCH else preset.probe_steps / (preset.probe_steps + preset.steps)
-    probe_steps = round(share * steps)
+    probe_steps = 0 if mode == SCRATCH else min(preset.probe_steps, steps)
     return dataclasses.replace(preset, probe_steps=probe_steps, steps=steps - probe_steps, propagated=0)
 
 
