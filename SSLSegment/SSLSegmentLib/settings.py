@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 from sslseg.errors import InputError
 from sslseg.geometry import AXIS_NAMES
@@ -108,58 +105,3 @@ class LoopSettings:
         except InputError as error:
             return False, str(error)
         return True, ""
-
-    def to_json(self) -> str:
-        """The choices as text, to be kept with the scene."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> LoopSettings:
-        """The choices of a saved scene. What is missing is set to its default; what is unknown is left out.
-
-        Raises:
-            InputError: the text is no JSON object, or a value has the wrong type.
-        """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise InputError("The saved settings cannot be read: choose them again.") from error
-        if not isinstance(values, dict):
-            raise InputError("The saved settings cannot be read: choose them again.")
-        known = {entry.name: values[entry.name] for entry in fields(cls) if entry.name in values}
-        for entry in fields(cls):
-            fits = _CHOICES.get(entry.name, _FITS[str(entry.type)])
-            if entry.name in known and not fits(known[entry.name]):
-                raise InputError(f"The saved setting '{entry.name}' cannot be {known[entry.name]!r}: choose it again.")
-        return cls(**known)
-
-
-def _is(*types: type) -> Callable[[Any], bool]:
-    return lambda value: type(value) in types
-
-
-def _is_list(element: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(type(item) is element for item in value)
-
-
-_FITS = {
-    "str": _is(str),
-    "bool": _is(bool),
-    "int": _is(int),
-    "float": _is(float, int),
-    "list[int]": _is_list(int),
-    "list[str]": _is_list(str),
-}
-"""What JSON may hold for each type of field. bool is no int here: True is no seed."""
-
-
-def _is_opacity(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1
-
-
-_CHOICES: dict[str, Callable[[Any], bool]] = {
-    "prediction_opacity": _is_opacity,
-    "prediction_style": STYLES.__contains__,
-    "uncertainty_opacity": _is_opacity,
-}
-"""What JSON may hold for fields with a narrower range than their type."""
