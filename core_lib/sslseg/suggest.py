@@ -1,13 +1,18 @@
-"""Which slice to annotate next: where the prediction is least sure and no annotated slice is near."""
+"""Which slice to annotate next: the one that settles most of what the prediction is unsure of, there and nearby."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sslseg.annotation import Annotation
 from sslseg.errors import InputError
+
+_TO_NEIGHBOURS = 0.3  # how much an annotated slice settles next to it, falling with the distance
+_REACH = 0.1  # of the slices of the volume: where that has fallen to 1/e
+_DIGITS = 9  # of a score: of slices alike to these, the one farthest from all others is taken
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class Suggestion:
 
     Attributes:
         index: of the slice along the axis.
-        score: higher is more worth annotating; comparable within one volume only.
+        score: share of the volume's uncertainty that it is expected to settle, 0 to 1.
         reason: for the user, one clause.
     """
 
@@ -28,11 +33,11 @@ class Suggestion:
 def suggest(
     labels: np.ndarray, uncertainty: np.ndarray, annotation: Annotation, axis: int, n: int | None = None
 ) -> list[Suggestion]:
-    """Score every slice that has no annotation, best first.
+    """Rank every slice that has no annotation, best first.
 
-    The score is the summed uncertainty of the slice times the square root of the distance to the nearest annotated
-    slice, both relative to their largest value: the first says where the model errs, the second prefers what is far
-    from everything known.
+    An annotated slice settles all of its own uncertainty and a part of that of its neighbours, less of it the further
+    they are. Each slice is chosen as the one that settles most of what those before it, annotated or ranked, have left:
+    a greedy choice of facilities, so that the first three lie apart.
 
     Args:
         labels: uint8 (K, J, I) predicted classes.
@@ -53,14 +58,36 @@ def suggest(
     others = tuple(a for a in range(3) if a != axis)
     unsure = uncertainty.sum(axis=others, dtype=np.float64)
     foreground = np.asarray((labels > 0).any(axis=others))
-    distance = np.array([min((abs(i - a) for a in annotated), default=1) for i in range(labels.shape[axis])], float)
-    score = (unsure / max(unsure[candidates].max(), 1e-9)) * np.sqrt(distance / max(distance.max(), 1.0))
-    ranked = sorted(candidates, key=lambda i: (-score[i], i))
+    settles = _settled_by(labels.shape[axis])
+    settled = settles[annotated].max(axis=0, initial=0.0)
     mean = float(unsure[candidates].mean())
-    return [
-        Suggestion(i, float(score[i]), _reason(unsure[i] / max(mean, 1e-9), int(distance[i]), bool(foreground[i])))
-        for i in ranked[:n]
-    ]
+    total = max(float(unsure.sum()), 1e-9)
+    ranked: list[Suggestion] = []
+    taken = list(annotated)
+    while candidates and len(ranked) != n:
+        gains = np.maximum(settles[candidates] - settled, 0) @ unsure / total
+        gain, best = max(
+            zip(gains.round(_DIGITS).tolist(), candidates, strict=True),
+            key=lambda pair: (pair[0], _distance(pair[1], taken)),
+        )
+        candidates.remove(best)
+        taken.append(best)
+        settled = np.maximum(settled, settles[best])
+        reason = _reason(unsure[best] / max(mean, 1e-9), _distance(best, annotated), bool(foreground[best]))
+        ranked.append(Suggestion(best, gain, reason))
+    return ranked
+
+
+def _distance(index: int, others: Sequence[int]) -> int:
+    return min((abs(index - other) for other in others), default=1)
+
+
+def _settled_by(n: int) -> np.ndarray:
+    """Row i: the share of the uncertainty of each of ``n`` slices that an annotation of slice i settles."""
+    places = np.arange(n)
+    settles = _TO_NEIGHBOURS * np.exp(-np.abs(places[:, None] - places) / (_REACH * n))
+    np.fill_diagonal(settles, 1.0)
+    return settles
 
 
 def _reason(relative: float, distance: int, has_foreground: bool) -> str:
