@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from test_slice_store import opened
 from sslseg import pretrain_loop
 from sslseg.backbone import BACKBONES, BackboneConfig, UNet
 from sslseg.checkpoint import HEADER_KEYS, load_checkpoint
-from sslseg.errors import InputError, TrainingError
+from sslseg.errors import InputError, OutputError, SSLSegError, TrainingError
 from sslseg.finetune import finetune
 from sslseg.model import load_backbone
 from sslseg.pretrain import pretrain
@@ -141,6 +143,50 @@ def test_steps_that_are_made_again_are_logged_once(tmp_path):
     assert [row["loss"] for row in rows] == [1, 2, 3, 4.3, 5.3]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the file size limit is set the POSIX way")
+def test_a_full_disk_ends_neither_log_nor_run(tmp_path):
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from sslseg.errors import OutputError
+from sslseg.pretrain_log import PretrainLog
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+log = PretrainLog(Path(sys.argv[1]), 0)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for step in range(1, 41):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard if step > 30 else 500, hard))
+    try:
+        log.write(step, {"loss": 1.0})
+    except OutputError as error:
+        print(error)
+log.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "log.jsonl could not be written (file too large): free some space." in done.stdout
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [*range(1, 41)]
+
+
+def test_a_log_that_cannot_be_written_is_said_once(data, tmp_path, monkeypatch):
+    def write(_log, step, _scalars):
+        if step in {2, 3, 6}:
+            raise OutputError(f"no room at step {step}")
+
+    monkeypatch.setattr(PretrainLog, "write", write)
+    result = pretrain(data, tmp_path / "w.safetensors", TINY)
+    assert (result.steps, result.messages) == (8, ["no room at step 2", "no room at step 6"])
+
+
+def test_a_run_that_ends_before_its_first_step_writes_no_weights(data, tmp_path):
+    out = tmp_path / "w.safetensors"
+    pretrain(data, out, replace(TINY, steps=2))
+    before = out.read_bytes()
+    for end in ({"should_stop": lambda: True}, {}):
+        settings = TINY if end else replace(TINY, steps=None, time_limit_s=1e-9)
+        with pytest.raises(SSLSegError, match="before its first step"):
+            pretrain(data, out, settings, **end)
+    assert out.read_bytes() == before
+
+
 def test_a_time_limit_ends_the_run_and_is_no_change(data, tmp_path):
     settings = replace(TINY, steps=None, time_limit_s=0.5)
     result = pretrain(data, tmp_path / "w.safetensors", settings)
@@ -213,12 +259,14 @@ def test_a_good_run_is_not_called_collapsed(data, tmp_path):
     [
         ({"method": "byol"}, "no method 'byol'"),
         ({"backbone": "huge"}, "no backbone 'huge'"),
-        ({"steps": 0}, "steps is 0"),
+        ({"steps": 0}, "number of steps is 0"),
         ({"epochs": 3}, "epochs and of steps"),
         ({"batch": -1}, "batch is -1"),
         ({"seed": -1}, "Seed -1"),
         ({"image_weight": -1.0}, "weights of the hssl loss"),
+        ({"task_weight": float("inf")}, "weights of the hssl loss"),
         ({"rate": float("nan")}, "learning rate is nan"),
+        ({"rate": float("inf")}, "learning rate is inf"),
         ({"patch": 18}, "multiple of 4"),
     ],
 )

@@ -57,7 +57,7 @@ def test_bad_input_is_one_sentence(run, tmp_path):
         assert message in done.err
         assert done.err.count("\n") == 1
     assert run(*words[:-4], "--data", tmp_path / "empty", "-o", tmp_path / "w.pt").code == 2
-    assert not (tmp_path / "w.safetensors").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console cannot be sent Ctrl-C alone on Windows")
@@ -126,3 +126,17 @@ def test_two_processes_work_together(tmp_path):
     assert json.loads(line)["steps"] == 3
     assert load_backbone(out)[1]["steps"] == 3
     assert (tmp_path / "w.run" / "log.jsonl").read_text().count("\n") == 3
+
+
+@pytest.mark.slow
+def test_processes_that_are_left_alone_say_so(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "broken.nii.gz").write_bytes(b"not an image")
+    words = ["pretrain", "--method", "pix2rep", "--data", tmp_path / "data", "-o", tmp_path / "w.safetensors", *TINY]
+    done = subprocess.run(
+        [*TORCHRUN, "-m", *SSLSEG[-1:], *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Error: None of the 1 images found can be used" in done.stderr
+    assert "Error: Another process of this training has ended" in done.stderr
+    assert "internal error" not in done.stderr

@@ -106,6 +106,16 @@ def test_what_cannot_be_used_is_skipped_and_said(tmp_path):
     assert (said[-1].step, said[-1].steps) == (9, 9)
 
 
+def test_what_is_said_while_images_are_read_is_heard(tmp_path, capfd):
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(60):
+        write_array(image_array(number), GRID, data / f"{number}.mha")  # ITK's reader of these prints past Python
+    opened(tmp_path / "store", [data], on_progress=lambda p: os.write(2, f"{p.step} ".encode()))
+    os.write(2, b"done")
+    assert capfd.readouterr().err == " ".join([*map(str, range(1, 61)), "done"])
+
+
 def test_a_store_is_built_once_and_again_when_data_change(tmp_path):
     data = write_images(tmp_path / "data", 2)
     first = opened(tmp_path / "store", [data])

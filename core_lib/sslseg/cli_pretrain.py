@@ -38,7 +38,8 @@ def run_pretrain(output: Output, options: SimpleNamespace) -> None:
 
 
 def _report(output: Output, result: PretrainResult) -> None:
-    skipped = f" {len(result.skipped)} images were skipped." if result.skipped else ""
+    number = len(result.skipped)
+    skipped = f" {number} {'image was' if number == 1 else 'images were'} skipped." if number else ""
     output.say(f"Learned from {result.slices} slices.{skipped}")
     output.say(f"Trained {result.steps} steps in {duration(result.seconds)} on {result.device}.")
     if result.stopped in _STOPPED:

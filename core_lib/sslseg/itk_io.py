@@ -9,6 +9,7 @@ import locale
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def read_image(path: Path, *, multi_component: bool = False, frames: bool = Fals
     ending = check_ending(path, READ_ENDINGS)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    quiet = _silent_metaio if ending in _META_IMAGE else contextlib.nullcontext
+    # Not in other threads: they would hide what the rest of the program says, and restore each other's silence.
+    alone = threading.current_thread() is threading.main_thread()
+    quiet = _silent_metaio if ending in _META_IMAGE and alone else contextlib.nullcontext
     with itk_session():
         try:
             with quiet():

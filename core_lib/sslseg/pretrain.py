@@ -11,7 +11,7 @@ from sslseg.backbone import BACKBONES, BackboneConfig
 from sslseg.device import seeded
 from sslseg.errors import InputError
 from sslseg.files import check_writable
-from sslseg.pretrain_data import find_data_sets
+from sslseg.pretrain_data import DataSet, find_data_sets
 from sslseg.pretrain_loop import PretrainLoop, RunFiles
 from sslseg.pretrain_network import PretrainNetwork
 from sslseg.pretrain_ranks import Ranks, join_processes
@@ -84,10 +84,11 @@ def pretrain(  # noqa: PLR0913 - what a job needs, each thing once
     cache = Path(cache_dir) if cache_dir is not None else folder / "slices"
     with join_processes(settings.device) as ranks:
         _check_sizes(settings, ranks)
+        data_sets = find_data_sets([Path(place) for place in data])  # first: bad input leaves no folder of a run
         on_progress = on_progress if ranks.first else ignore_progress
         for file in (path, folder / "log"):
             check_writable(file)
-        store = _open_together(ranks, data, cache, settings, on_progress, should_stop)
+        store = _open_together(ranks, data_sets, cache, settings, on_progress, should_stop)
         config = BackboneConfig(BACKBONES[settings.backbone])
         used = [data_set for number, data_set in enumerate(store.data_sets) if (store.domains == number).any()]
         files = RunFiles(path, folder, weights_header(config, settings, used, len(store)))
@@ -108,7 +109,7 @@ def pretrain(  # noqa: PLR0913 - what a job needs, each thing once
 
 def _open_together(  # noqa: PLR0913, PLR0917 - handed through
     ranks: Ranks,
-    data: Sequence[str | os.PathLike[str]],
+    data_sets: Sequence[DataSet],
     cache: Path,
     settings: PretrainSettings,
     on_progress: OnProgress,
@@ -118,8 +119,8 @@ def _open_together(  # noqa: PLR0913, PLR0917 - handed through
     if not ranks.first:
         ranks.wait()
     store = open_store(
-        cache, find_data_sets([Path(place) for place in data]), max_pixels=settings.max_pixels,
-        spacing_mm=settings.spacing_mm, on_progress=on_progress, should_stop=should_stop,
+        cache, data_sets, max_pixels=settings.max_pixels, spacing_mm=settings.spacing_mm, on_progress=on_progress,
+        should_stop=should_stop,
     )  # fmt: skip
     if ranks.first:
         ranks.wait()

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sslseg.device import autocast, is_out_of_memory, move
-from sslseg.errors import OutputError, TrainingError
+from sslseg.errors import OutputError, SSLSegError, TrainingError
 from sslseg.monitors import alignment, dead_share, uniformity
 from sslseg.pretrain_log import PretrainLog
 from sslseg.pretrain_network import Outcome, PretrainNetwork, Views
@@ -123,7 +123,7 @@ class PretrainLoop:
         self._share = 0.0
         self._pace = Pace(0.0, settings.batch)
         self._saved: int | None = None
-        self._collapsed = False
+        self._collapsed = self._unlogged = False
 
     @property
     def pace(self) -> Pace:
@@ -141,6 +141,7 @@ class PretrainLoop:
 
         Raises:
             TrainingError: the loss became NaN, or memory ran out; the last checkpoint stays as it was.
+            SSLSegError: the time limit or a request came before the first step.
             OutputError: the last checkpoint or the weights could not be written.
         """
         log = PretrainLog(self._files.folder, self.step) if self._ranks.first else None
@@ -159,6 +160,8 @@ class PretrainLoop:
                 if time.monotonic() - checkpoint_s > _CHECKPOINT_S:
                     self._checkpoint_or_say()
                     checkpoint_s = time.monotonic()
+            if not self.step:
+                raise SSLSegError("The training ended before its first step: nothing was written.")
             self._checkpoint()
         finally:
             if log is not None:
@@ -265,13 +268,23 @@ class PretrainLoop:
     def _report(self, scalars: dict[str, float], log: PretrainLog | None) -> None:
         speed = self._pace.images_per_s
         if log is not None:
-            log.write(self.step, scalars if speed is None else {**scalars, "images_per_s": speed})
+            self._log_or_say(log, scalars if speed is None else {**scalars, "images_per_s": speed})
         self._on_progress(
             Progress(
                 STAGE, self.step, self._total or 0, scalars["loss"], eta_s=self._eta(), device=str(self._ranks.device),
                 images_per_s=speed,
             )
         )  # fmt: skip
+
+    def _log_or_say(self, log: PretrainLog, scalars: dict[str, float]) -> None:
+        """Curves are not worth a run: that they cannot be written is said once, until they can."""
+        try:
+            log.write(self.step, scalars)
+            self._unlogged = False
+        except OutputError as error:
+            if not self._unlogged:
+                self._say(str(error))
+            self._unlogged = True
 
     def _eta(self) -> float | None:
         step_s, limit = self._pace.step_s, self._settings.time_limit_s

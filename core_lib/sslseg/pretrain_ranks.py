@@ -12,6 +12,7 @@ import torch
 from torch import distributed
 
 from sslseg.device import resolve_device
+from sslseg.errors import SSLSegError
 
 _LONGEST_WAIT = timedelta(hours=12)  # the first process prepares the images while the others wait
 
@@ -36,17 +37,28 @@ class Ranks:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Until all processes have come here. Raises :class:`SSLSegError` if one of them has ended."""
         if self.world > 1:
-            distributed.barrier()
+            with _company():
+                distributed.barrier()
 
     def agree(self, values: Sequence[float]) -> list[float]:
-        """What the first process says."""
+        """What the first process says. Raises :class:`SSLSegError` if it has ended."""
         if self.world == 1:
             return list(values)
         shared = torch.tensor(values, dtype=torch.float32, device=self.device)
-        distributed.broadcast(shared, 0)
+        with _company():
+            distributed.broadcast(shared, 0)
         return shared.tolist()
+
+
+@contextlib.contextmanager
+def _company() -> Iterator[None]:
+    """Say plainly that another process has ended, which itself has said why."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise SSLSegError("Another process of this training has ended: see what that one says.") from error
 
 
 def is_first_process() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,15 +63,15 @@ class PretrainSettings:
         if self.epochs is not None and self.steps is not None:
             raise InputError("Both a number of epochs and of steps are given: give one of them.")
         for name, value in (
-            ("epochs", self.epochs), ("steps", self.steps), ("time limit", self.time_limit_s), ("batch", self.batch),
-            ("patch", self.patch), ("pixel limit", self.max_pixels), ("pixel size", self.spacing_mm),
-            ("learning rate", self.rate),
+            ("number of epochs", self.epochs), ("number of steps", self.steps), ("time limit", self.time_limit_s),
+            ("batch", self.batch), ("patch", self.patch), ("pixel limit", self.max_pixels),
+            ("pixel size", self.spacing_mm), ("learning rate", self.rate),
         ):  # fmt: skip
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise InputError(f"The {name} is {value:g}: give a positive number.")
         weights = (self.image_weight, self.task_weight, self.group_weight, self.dense_weight)
-        if min(weights) < 0 or not max(weights) > 0:
-            raise InputError("The weights of the hssl loss must not be negative, nor all 0: change them.")
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+            raise InputError("The weights of the hssl loss must be finite, not negative and not all 0: change them.")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"Seed {self.seed} is out of range: give a whole number from 0 to {2**31 - 1}.")
 
