@@ -138,5 +138,4 @@ def test_processes_that_are_left_alone_say_so(tmp_path):
     )
     assert done.returncode == 1
     assert "Error: None of the 1 images found can be used" in done.stderr
-    assert "Error: Another process of this training has ended" in done.stderr
-    assert "internal error" not in done.stderr
+    assert "internal error" not in done.stderr  # torchrun may end the other process before it says anything
