@@ -106,6 +106,15 @@ def test_what_cannot_be_used_is_skipped_and_said(tmp_path):
     assert (said[-1].step, said[-1].steps) == (9, 9)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="making links needs rights on Windows")
+def test_a_link_to_nowhere_is_skipped(tmp_path):
+    data = write_images(tmp_path / "data", 1)
+    (data / "gone.nii.gz").symlink_to(tmp_path / "nowhere.nii.gz")
+    store = opened(tmp_path / "store", [data])
+    assert len(store) == 6
+    assert store.skipped == (f"{data / 'gone.nii.gz'} does not exist: check the path.",)
+
+
 def test_what_is_said_while_images_are_read_is_heard(tmp_path, capfd):
     data = tmp_path / "data"
     data.mkdir()

@@ -124,7 +124,7 @@ def fingerprint(data_sets: Sequence[DataSet]) -> str:
             places[source.parent if source.is_file() and is_dicom(source) else source] = None
         for place in places:
             for file in sorted(place.iterdir()) if place.is_dir() else [place]:
-                facts = file.stat()
+                facts = file.stat() if file.exists() else file.lstat()  # a link to nowhere is skipped later, and said
                 digest.update(json.dumps([str(file), facts.st_size, facts.st_mtime_ns]).encode())
     return digest.hexdigest()[:16]
 
@@ -136,10 +136,11 @@ def read_images(source: Path) -> Iterator[Volume]:
         InputError: as :func:`sslseg.volume.read_volume`; or it is a label map, by its few whole numbers.
     """
     image = read_series(source) if is_dicom(source) else read_image(source, frames=True)
-    frames = [image[..., n] for n in range(image.GetSize()[3])] if image.GetDimension() == 4 else [image]
-    for number, frame in enumerate(frames):
+    count = image.GetSize()[3] if image.GetDimension() == 4 else 1
+    for number in range(count):
+        frame = image[..., number] if image.GetDimension() == 4 else image  # one at a time: each is a copy
         array = np.array(sitk.GetArrayViewFromImage(frame), dtype=np.float32)
-        check_values(array, str(source) if len(frames) == 1 else f"Frame {number} of {source}")
+        check_values(array, str(source) if count == 1 else f"Frame {number} of {source}")
         _check_not_labels(array, source)
         yield Volume(array, geometry_of(frame), source.name)
 
