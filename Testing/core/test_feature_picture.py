@@ -15,12 +15,12 @@ from sslseg.slices import NORMALISATION
 from sslseg.volume import Volume
 
 
-def write_weights(path, channels=1):
+def write_weights(path, channels=1, **more):
     torch.manual_seed(0)
     config = BackboneConfig((8, 16), in_channels=channels)
     header = dict.fromkeys(("spacing_mm", "training_data", "licence", "created_with"))
     header |= {"format_version": FORMAT_VERSION, "method": "pix2rep", "backbone": config.as_dict(), "classes": []}
-    header |= {"in_channels": channels, "normalisation": NORMALISATION}
+    header |= {"in_channels": channels, "normalisation": NORMALISATION, **more}
     save_checkpoint(path, {f"backbone.{k}": v for k, v in UNet(config).state_dict().items()}, header)
     return path
 
@@ -55,6 +55,17 @@ def test_a_picture_is_drawn_for_every_geometry(tmp_path, name, channels):
     half = len(picture) // 2
     assert coloured[half:].mean() > 0.2
     assert coloured[: half - 40].mean() < 0.01  # the images above are grey
+
+
+@pytest.mark.parametrize("more", [{"max_pixels": 8}, {"settings": {"max_pixels": 8}}])
+def test_features_are_drawn_at_the_size_at_which_they_were_learned(tmp_path, more):
+    volume = Volume(image_array(0, GEOMETRIES["isotropic"]), GEOMETRIES["isotropic"])
+    pictures = []
+    for name, header in (("native", {}), ("small", more)):
+        draw_features(write_weights(tmp_path / f"{name}.safetensors", **header), volume, tmp_path / f"{name}.png")
+        pictures.append(imread(tmp_path / f"{name}.png")[..., :3])
+    levels = [len(np.unique(picture[len(picture) // 2 + 40 :].reshape(-1, 3), axis=0)) for picture in pictures]
+    assert levels[1] < 0.8 * levels[0], "fewer pixels, fewer colours"
 
 
 def test_the_command_draws_it(tmp_path, capfd):

@@ -65,7 +65,8 @@ def draw_features(
     where = resolve_device(device)
     axis = volume.geometry.default_axis()
     native, spacing = plane_of(volume, axis)
-    limit = header.get("max_pixels", _MAX_PIXELS)
+    learned_at = header if "max_pixels" in header else header.get("settings", {})  # of a model; of a pretraining
+    limit = learned_at.get("max_pixels", _MAX_PIXELS)
     grid = InPlaneGrid.fit(native, spacing, max_pixels=limit, model_spacing_mm=header["spacing_mm"])
     stack = SliceStack.from_volume(volume, axis, grid, torch.device("cpu"))
     shown = sorted({round(place * (len(stack) - 1)) for place in _PLACES})

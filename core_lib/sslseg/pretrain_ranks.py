@@ -39,7 +39,7 @@ class Ranks:
     def wait(self) -> None:
         """Until all processes have come here. Raises :class:`SSLSegError` if one of them has ended."""
         if self.world > 1:
-            with _company():
+            with _beside_others():
                 distributed.barrier()
 
     def agree(self, values: Sequence[float]) -> list[float]:
@@ -47,13 +47,13 @@ class Ranks:
         if self.world == 1:
             return list(values)
         shared = torch.tensor(values, dtype=torch.float32, device=self.device)
-        with _company():
+        with _beside_others():
             distributed.broadcast(shared, 0)
         return shared.tolist()
 
 
 @contextlib.contextmanager
-def _company() -> Iterator[None]:
+def _beside_others() -> Iterator[None]:
     """Say plainly that another process has ended, which itself has said why."""
     try:
         yield
