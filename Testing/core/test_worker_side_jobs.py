@@ -100,11 +100,11 @@ def test_pretraining_writes_weights_and_goes_on(parent, scans, tmp_path):
     assert reply["steps"] == 4
 
 
-def test_weights_without_a_step_are_not_kept(parent, scans, tmp_path):
+def test_a_pretraining_without_a_step_leaves_no_weights(parent, scans, tmp_path):
     weights = tmp_path / "w.safetensors"
-    settings = pretraining(scans, weights, steps=None, time_limit_s=1e-9)
-    reply = parent.ask("pretrain", **settings)
-    assert (reply["steps"], reply["weights"]) == (0, None)
+    reply = parent.ask("pretrain", **pretraining(scans, weights, steps=None, time_limit_s=1e-9))
+    assert (reply["event"], reply["kind"]) == ("error", "SSLSegError")
+    assert "before its first step" in reply["message"]
     assert not weights.exists()
 
 

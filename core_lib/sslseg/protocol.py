@@ -28,9 +28,9 @@ measure    ``settings``. Result: ``seconds`` that the steps of such a training t
            ``device``, ``stopped`` "schedule" | "request".
 pretrain   ``data`` [folders, image files, manifests], ``settings``
            (:class:`sslseg.pretrain_settings.PretrainSettings` as a dict), ``weights`` (file to write), optional
-           ``resume`` (bool). Result: ``weights`` (null where nothing was learned), ``stopped`` "schedule" |
-           "time limit" | "request", ``steps``, ``slices``, ``skipped`` [sentences], ``seconds``, ``device``,
-           ``messages``.
+           ``resume`` (bool). Result: ``weights``, ``stopped`` "schedule" | "time limit" | "request", ``steps``,
+           ``slices``, ``skipped`` [sentences], ``seconds``, ``device``, ``messages``. An error where it ended before
+           its first step: then no file is written.
 cancel     ``job``: the id to stop. Answered at once with ``found`` (false: no such job is waiting or running); the
            stopped job then ends with its own result. One that had not begun ends with ``stopped`` "request" alone.
 shutdown   answered at once, then the worker ends, whatever is running. The end of stdin, which the death of the

@@ -42,10 +42,8 @@ def _pretrain(job: Job) -> dict[str, Any]:
         on_progress=job.on_progress,
         should_stop=job.stop.is_set,
     )
-    if result.steps == 0:  # random weights help nobody, and look like learned ones in a list
-        result.weights.unlink(missing_ok=True)
     return {
-        "weights": str(result.weights) if result.steps else None,
+        "weights": str(result.weights),
         "stopped": result.stopped,
         "steps": result.steps,
         "slices": result.slices,
