@@ -71,8 +71,6 @@ def _check_start(path: Path, start: bytes) -> None:
 
     A safetensors file begins with the length of its header, whose bytes may be those of a pickle by chance.
     """
-    if start[_LENGTH_BYTES:] == b"{":
-        return
     if start[_LENGTH_BYTES:] == b"{":  # looked at first: the length before it may begin with any byte
         return
     if start.startswith((b"PK", b"\x80")):
