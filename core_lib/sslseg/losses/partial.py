@@ -1,13 +1,13 @@
 """Supervision by what is annotated only: Dice and cross entropy that do not see ``IGNORE`` pixels.
 
-Masking happens after the softmax. MONAI's ``MaskedLoss(DiceLoss(softmax=True))`` multiplies the logits instead, so
-that a perfect sparse prediction is punished; its ``MaskedDiceLoss``, used here, does not.
+Masking happens after the softmax. MONAI's ``MaskedLoss(DiceLoss(softmax=True))``, and its ``MaskedDiceLoss`` up to
+version 1.5.0 at least, multiply the logits instead, so that a perfect sparse prediction is punished.
 """
 
 from __future__ import annotations
 
 import torch
-from monai.losses import MaskedDiceLoss
+from monai.losses import DiceLoss
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -27,7 +27,7 @@ class PartialDiceCELoss(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.dice = MaskedDiceLoss(include_background=False, softmax=True, batch=True)
+        self.dice = DiceLoss(include_background=False, batch=True)
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss, a scalar >= 0; 0 where nothing is annotated.
@@ -42,7 +42,8 @@ class PartialDiceCELoss(nn.Module):
         classes = torch.where(known, labels, torch.zeros_like(labels)).long()
         one_hot = F.one_hot(classes, logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
         entropy = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE)
-        return self.dice(logits, one_hot, known[:, None].to(logits.dtype)) + entropy
+        mask = known[:, None].to(logits.dtype)
+        return self.dice(logits.softmax(1) * mask, one_hot * mask) + entropy
 
 
 def weighted_soft_cross_entropy(
