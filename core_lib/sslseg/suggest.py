@@ -58,23 +58,22 @@ def suggest(
     others = tuple(a for a in range(3) if a != axis)
     unsure = uncertainty.sum(axis=others, dtype=np.float64)
     foreground = np.asarray((labels > 0).any(axis=others))
-    settles = _settled_by(labels.shape[axis])
+    places = np.arange(labels.shape[axis])
+    apart = np.abs(places[:, None] - places)
+    settles = _settled_by(apart)
     settled = settles[annotated].max(axis=0, initial=0.0)
+    nearest = apart[annotated].min(axis=0, initial=len(places))  # to what is annotated or ranked
     mean = float(unsure[candidates].mean())
     total = max(float(unsure.sum()), 1e-9)
     ranked: list[Suggestion] = []
-    taken = list(annotated)
     while candidates and len(ranked) != n:
-        gains = np.maximum(settles[candidates] - settled, 0) @ unsure / total
-        gain, best = max(
-            zip(gains.round(_DIGITS).tolist(), candidates, strict=True),
-            key=lambda pair: (pair[0], _distance(pair[1], taken)),
-        )
-        candidates.remove(best)
-        taken.append(best)
+        gains = (np.maximum(settles[candidates] - settled, 0) @ unsure / total).round(_DIGITS)
+        first = int(np.lexsort((-nearest[candidates], -gains))[0])
+        best = candidates.pop(first)
         settled = np.maximum(settled, settles[best])
+        nearest = np.minimum(nearest, apart[best])
         reason = _reason(unsure[best] / max(mean, 1e-9), _distance(best, annotated), bool(foreground[best]))
-        ranked.append(Suggestion(best, gain, reason))
+        ranked.append(Suggestion(best, float(gains[first]), reason))
     return ranked
 
 
@@ -82,10 +81,9 @@ def _distance(index: int, others: Sequence[int]) -> int:
     return min((abs(index - other) for other in others), default=1)
 
 
-def _settled_by(n: int) -> np.ndarray:
-    """Row i: the share of the uncertainty of each of ``n`` slices that an annotation of slice i settles."""
-    places = np.arange(n)
-    settles = _TO_NEIGHBOURS * np.exp(-np.abs(places[:, None] - places) / (_REACH * n))
+def _settled_by(apart: np.ndarray) -> np.ndarray:
+    """Row i: the share of the uncertainty of each slice that an annotation of slice i, so far apart, settles."""
+    settles = _TO_NEIGHBOURS * np.exp(-apart / (_REACH * len(apart)))
     np.fill_diagonal(settles, 1.0)
     return settles
 
