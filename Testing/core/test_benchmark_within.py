@@ -74,6 +74,11 @@ def test_other_draws_differ_inside_of_the_extent(subject, placement):
             assert (slices[0], slices[-1]) == (1, 5)
 
 
+@pytest.mark.parametrize(("k", "expected"), [(1, [1]), (2, [1, 5])])
+def test_the_ends_leave_nothing_to_draw_for_few_slices(subject, k, expected):
+    assert chosen_slices(subject, "ends", k, 1, OWN_SETTINGS) == expected
+
+
 def test_suggested_slices_begin_in_the_middle_and_grow(subject):
     sets = [set(chosen_slices(subject, "suggested", k, 0, OWN_SETTINGS)) for k in (1, 2, 3)]
     assert sets[0] == {3}

@@ -38,7 +38,7 @@ def chosen_slices(subject: Subject, placement: str, k: int, draw: int, settings:
         return _one_of_each_part(shown, k, random)
     if placement == SUGGESTED:
         return sorted(_suggested(subject, k, draw, settings))
-    if random is None:
+    if random is None or k < 3:
         return sorted({shown[round(place)] for place in np.linspace(0, len(shown) - 1, k)})
     return [shown[0], *_one_of_each_part(shown[1:-1], k - 2, random), shown[-1]]
 
