@@ -334,18 +334,23 @@ def test_progress_is_thinned_out_but_never_what_must_be_seen(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("platform", "idle", "expected"),
+    ("platform", "before", "idle", "expected"),
     [
-        ("win32", False, WINDOWS_BELOW_NORMAL),
-        ("win32", True, WINDOWS_IDLE),
-        ("linux", False, POSIX_NICENESS),
-        ("darwin", True, POSIX_IDLE),
+        ("win32", 0, False, WINDOWS_BELOW_NORMAL),
+        ("win32", 0, True, WINDOWS_IDLE),
+        ("linux", 0, False, POSIX_NICENESS),
+        ("linux", 15, False, 15),
+        ("linux", 15, True, POSIX_IDLE),
+        ("darwin", 0, True, POSIX_IDLE),
     ],
 )
-def test_the_viewer_goes_first_on_every_system(platform, idle, expected):
+def test_the_viewer_goes_first_on_every_system(platform, before, idle, expected):
     class Process:
-        def nice(self, value):
-            self.niceness = value
+        niceness = before
+
+        def nice(self, value=None):
+            self.niceness = self.niceness if value is None else value
+            return self.niceness
 
     process = Process()
     lower_priority(process, platform, idle=idle)
