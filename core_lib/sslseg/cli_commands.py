@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -107,8 +108,7 @@ def run_suggest(output: Output, options: SimpleNamespace) -> None:
     found = suggest(prediction.labels, prediction.uncertainty, annotation, axis, n=options.number)
     rows = [(str(s.index), f"{s.score:.3f}", s.reason) for s in found]
     output.table((f"Slice along axis {axis} ({AXIS_NAMES[axis]})", "Score", "Reason"), rows)
-    suggestions = [{"index": s.index, "score": float(s.score), "reason": s.reason} for s in found]
-    output.result({"suggestions": suggestions, "axis": axis, "rule": case.labels.rule})
+    output.result({"suggestions": [asdict(s) for s in found], "axis": axis, "rule": case.labels.rule})
 
 
 def run_evaluate(output: Output, options: SimpleNamespace) -> None:

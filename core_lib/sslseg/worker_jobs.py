@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ class Jobs:
             request["axis"],
             n=request.get("n"),
         )
-        return {"suggestions": [{"index": s.index, "score": float(s.score), "reason": s.reason} for s in suggestions]}
+        return {"suggestions": [asdict(suggestion) for suggestion in suggestions]}
 
     def _case(self, fields: dict[str, Any], segments: list[dict[str, Any]]) -> Case:
         volume = self._volume(fields["volume"])
