@@ -133,7 +133,7 @@ def _reader_of(path: Path) -> sitk.ImageFileReader:
 
 
 def _describe(files: list[Path]) -> str:
-    """A series as the user knows it, for example: 'T2 axial', MR, 24 images, first 001.dcm."""
+    """A series as the user knows it, for example: 'T2 axial', MR, 24 images, for example 001.dcm."""
     reader = _reader_of(files[0])
     description = metadata(reader, "0008|103e") or f"series {metadata(reader, '0020|0011') or 'without a name'}"
     return f"'{description}', {metadata(reader, '0008|0060')}, {len(files)} images, for example {files[0].name}"

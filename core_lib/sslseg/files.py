@@ -43,7 +43,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise :class:`InputError` now rather than after minutes of work if ``path`` cannot be written later."""
+    """Raise :class:`InputError` now rather than after minutes of work if ``path`` cannot be written later.
+
+    Its folder is made where it does not exist.
+    """
     target = Path(path)
     try:
         if target.is_dir():
