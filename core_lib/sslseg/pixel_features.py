@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from sslseg.backbone import UNet
 from sslseg.device import autocast, move
-from sslseg.slices import InPlaneGrid, SliceStack
+from sslseg.slices import InPlaneGrid, SliceStack, resize
 
 MAX_PIXELS = 128
 """Longest side of the slices whose pixels are compared: finer grids cost more and find no better matches."""
@@ -29,8 +29,8 @@ def patch_features(images: torch.Tensor) -> torch.Tensor:
     rows, columns = images.shape[-2:]
     parts = []
     for dilation, weight in _PATCH_SCALES:
-        smooth = images if dilation == 1 else F.avg_pool2d(_extend(images, 1), 3, stride=1)
-        padded = _extend(smooth, dilation)
+        smooth = images if dilation == 1 else F.avg_pool2d(extend(images, 1), 3, stride=1)
+        padded = extend(smooth, dilation)
         steps = (0, dilation, 2 * dilation)
         patch = [padded[..., y : y + rows, x : x + columns] for y in steps for x in steps]
         parts.append(torch.cat(patch, dim=1) * (weight / len(patch) ** 0.5))
@@ -55,7 +55,7 @@ class PixelFeatures:
     def __init__(self, stack: SliceStack, backbone: UNet | None = None) -> None:
         self.grid: InPlaneGrid = stack.grid.coarser(MAX_PIXELS)
         self.device = stack.images.device
-        images = F.interpolate(stack.images, size=self.grid.model, mode="bilinear", align_corners=False, antialias=True)
+        images = resize(stack.images, self.grid.model, antialias=True)
         self._stack = SliceStack(images, stack.axis, self.grid)
         self._backbone = backbone
         self._learned: dict[int, torch.Tensor] = {}
@@ -79,5 +79,6 @@ class PixelFeatures:
             self._learned.update(zip(part, F.normalize(features.float(), dim=1).half(), strict=True))
 
 
-def _extend(maps: torch.Tensor, margin: int) -> torch.Tensor:
+def extend(maps: torch.Tensor, margin: int) -> torch.Tensor:
+    """Maps (n, channels, rows, columns) with ``margin`` more pixels on every side, like the outermost ones."""
     return F.pad(maps, (margin,) * 4, mode="replicate")

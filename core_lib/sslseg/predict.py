@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import Annotation, Segment, slice_index
 from sslseg.device import MemoryGuard, autocast, move, resolve_device
@@ -19,7 +18,7 @@ from sslseg.preparation import Preparation
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
 from sslseg.propagate import Propagation
 from sslseg.sampling import check_fits
-from sslseg.slices import InPlaneGrid, plane_of
+from sslseg.slices import InPlaneGrid, plane_of, resize
 from sslseg.volume import Volume
 
 _BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
@@ -167,11 +166,8 @@ class _Source:
             logits = self.network(self.stack.with_context(indices, self.network.backbone.config.in_channels))
         probabilities = logits.float().softmax(1)
         if self.prior is not None:
-            size = probabilities.shape[-2:]
-            carried, weight = (
-                F.interpolate(maps[start:stop], size=size, mode="bilinear", align_corners=False)
-                for maps in (self.prior.probabilities, self.prior.weight)
-            )
+            size = self.stack.grid.model
+            carried, weight = (resize(maps[start:stop], size) for maps in (self.prior.probabilities, self.prior.weight))
             trust = (_LEAST_TRUST + (1 - _LEAST_TRUST) * weight) * (weight > 0)  # none where no label arrived
             probabilities = torch.lerp(probabilities, carried, trust)
         return decide(self.stack.grid.to_native(probabilities))

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
-from sslseg.pixel_features import PixelFeatures
+from sslseg.pixel_features import PixelFeatures, extend
 from sslseg.progress import ShouldStop, never_stop
 
 TEMPERATURE = 0.03
@@ -177,7 +177,7 @@ class _Hop:
         self, here: torch.Tensor, origin: list[int], mass: torch.Tensor, area: tuple[slice, slice], sums: torch.Tensor
     ) -> None:
         """Add the weighted classes, and as a last channel the weights, of the windows of ``origin`` to ``sums``."""
-        there = _extend(self.features(origin), self.window)
+        there = extend(self.features(origin), self.window)
         # Like the mass, the weights are 0 outside of the slice.
         padded = F.pad(torch.cat([mass, torch.ones_like(mass[:, :1])], dim=1), (self.window,) * 4)
         sigma = 2 / 3 * self.window
@@ -269,7 +269,3 @@ def _finish(
     return Propagation(
         torch.where(known, start, probabilities), torch.where(known, torch.ones_like(trust), trust * reached)
     )
-
-
-def _extend(maps: torch.Tensor, margin: int) -> torch.Tensor:
-    return F.pad(maps, (margin,) * 4, mode="replicate")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE, Annotation
 from sslseg.augment import IntensityChange, SpatialRange, SpatialTransform, change_intensities
@@ -15,7 +14,7 @@ from sslseg.errors import InputError
 from sslseg.preparation import Preparation
 from sslseg.progress import ShouldStop, never_stop
 from sslseg.propagate import Propagation
-from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
+from sslseg.slices import InPlaneGrid, SliceStack, plane_of, resize, take_slices
 from sslseg.volume import Volume
 
 _FOREGROUND_SHARE = 2 / 3  # of the patches are centred on foreground, as in nnU-Net (there: 1/3 at least)
@@ -169,8 +168,8 @@ class PatchSampler:
         slices = case.others[torch.randint(len(case.others), (n,), generator=self._generator)]
         device = case.labels.device
         size = case.stack.grid.model
-        probabilities = _resize(case.prior.probabilities[slices.to(device)], size)
-        weight = _resize(case.prior.weight[slices.to(device)], size)
+        probabilities = resize(case.prior.probabilities[slices.to(device)], size)
+        weight = resize(case.prior.weight[slices.to(device)], size)
         view = self._view(case, probabilities[:, 0] < 0.5, torch.ones_like(weight[:, 0], dtype=torch.bool))
         return Patches(
             self._images(case, slices, view), probabilities=view.warp(probabilities), weight=view.warp(weight)
@@ -203,7 +202,3 @@ def _keep_inside(centres: torch.Tensor, size: tuple[int, int], patch: Sequence[i
     last = torch.tensor(size) - 1
     middle = last / 2
     return torch.minimum(torch.maximum(centres, torch.minimum(half, middle)), torch.maximum(last - half, middle))
-
-
-def _resize(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

@@ -60,7 +60,7 @@ class InPlaneGrid:
 
     def images_to_model(self, images: torch.Tensor) -> torch.Tensor:
         """Resample images (n, channels, rows, columns) to the model's grid, without aliasing."""
-        return images if self.model == self.native else _resize(images, self.model, antialias=True)
+        return images if self.model == self.native else resize(images, self.model, antialias=True)
 
     def labels_to_model(self, labels: torch.Tensor) -> torch.Tensor:
         """Resample label maps (n, rows, columns) to the model's grid: the class that prevails among annotated pixels.
@@ -76,7 +76,7 @@ class InPlaneGrid:
 
     def to_native(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Resample probabilities (n, classes, rows, columns) to the native grid; the classes still sum to 1."""
-        return probabilities if self.model == self.native else _resize(probabilities, self.native, antialias=False)
+        return probabilities if self.model == self.native else resize(probabilities, self.native)
 
     def _label_slice_to_model(self, labels: torch.Tensor) -> torch.Tensor:
         """:meth:`labels_to_model` for one slice (rows, columns)."""
@@ -191,5 +191,12 @@ def take_slices(array: np.ndarray, indices: Sequence[int], axis: int) -> np.ndar
     return np.ascontiguousarray(np.moveaxis(array[slice_index(list(indices), axis)], axis, 0))
 
 
-def _resize(images: torch.Tensor, size: tuple[int, int], *, antialias: bool) -> torch.Tensor:
-    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=antialias)
+def resize(maps: torch.Tensor, size: tuple[int, int], *, antialias: bool = False) -> torch.Tensor:
+    """Resample maps (n, channels, rows, columns) bilinearly to ``size`` (rows, columns), edge to edge.
+
+    Args:
+        maps: images, probabilities or features.
+        size: of the result.
+        antialias: average what falls into one pixel of a coarser grid.
+    """
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False, antialias=antialias)
