@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sslseg.errors import InputError
+from sslseg.settings import check_choice, check_seed
 
 METHODS = ("pix2rep", "pix2rep-v2", "hssl")
 BACKBONE_NAMES = ("tiny", "small", "base", "large")
@@ -58,8 +59,8 @@ class PretrainSettings:
     dense_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_choice("method", self.method, METHODS)
-        _check_choice("backbone", self.backbone, BACKBONE_NAMES)
+        check_choice("method", self.method, METHODS)
+        check_choice("backbone", self.backbone, BACKBONE_NAMES)
         if self.epochs is not None and self.steps is not None:
             raise InputError("Both a number of epochs and of steps are given: give one of them.")
         for name, value in (
@@ -72,8 +73,7 @@ class PretrainSettings:
         weights = (self.image_weight, self.task_weight, self.group_weight, self.dense_weight)
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
             raise InputError("The weights of the hssl loss must be finite, not negative and not all 0: change them.")
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"Seed {self.seed} is out of range: give a whole number from 0 to {2**31 - 1}.")
+        check_seed(self.seed)
 
     @property
     def pixels(self) -> int:
@@ -104,8 +104,3 @@ class PretrainSettings:
                 f"The run in {path} cannot be resumed with other settings ({'; '.join(changed)}): give the same ones, "
                 "or start anew without resuming."
             )
-
-
-def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"There is no {what} '{value}': choose one of {', '.join(choices)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,17 +36,26 @@ class Settings:
     mode: str = FINETUNE
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise InputError(f"There is no preset '{self.preset}': choose one of {', '.join(PRESETS)}.")
-        if self.mode not in MODES:
-            raise InputError(f"There is no mode '{self.mode}': choose one of {', '.join(MODES)}.")
+        check_choice("preset", self.preset, PRESETS)
+        check_choice("mode", self.mode, MODES)
         if self.time_limit_s is not None and not (math.isfinite(self.time_limit_s) and self.time_limit_s > 0):
             raise InputError(
                 f"A time limit of {self.time_limit_s:g} s leaves no time to train: give a positive number."
             )
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"Seed {self.seed} is out of range: give a whole number from 0 to {2**31 - 1}.")
+        check_seed(self.seed)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``Settings(**values)`` is the way back."""
         return asdict(self)
+
+
+def check_choice(what: str, value: str, choices: Sequence[str]) -> None:
+    """Raise :class:`InputError` unless ``value`` is one of ``choices``; ``what`` says in the message what it names."""
+    if value not in choices:
+        raise InputError(f"There is no {what} '{value}': choose one of {', '.join(choices)}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raise :class:`InputError` unless every generator of random numbers takes ``seed``."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"Seed {seed} is out of range: give a whole number from 0 to {2**31 - 1}.")
