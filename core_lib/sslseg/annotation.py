@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.errors import InputError
-from sslseg.geometry import AXIS_NAMES, Geometry
+from sslseg.geometry import AXIS_NAMES, Geometry, other_axes
 
 IGNORE = 255
 """Label of a voxel about which nothing is known. Not annotated is not background."""
@@ -89,12 +89,12 @@ class Annotation:
 
         A slice that was looked at and is empty counts: its voxels are 0, not ``IGNORE``.
         """
-        return [int(i) for i in np.flatnonzero(self.known.any(axis=_others(axis)))]
+        return slices_with(self.known, axis)
 
     def empty_slices(self, axis: int) -> list[int]:
         """The annotated slices in which no foreground was found."""
-        foreground = np.asarray((self.known & (self.labels > 0)).any(axis=_others(axis)))
-        return [i for i in self.annotated_slices(axis) if not foreground[i]]
+        foreground = set(slices_with(self.known & (self.labels > 0), axis))
+        return [i for i in self.annotated_slices(axis) if i not in foreground]
 
     def restricted_to(self, slices: Sequence[int], axis: int) -> Annotation:
         """The same annotation with everything outside ``slices`` forgotten.
@@ -135,7 +135,7 @@ def drawn_axis(mask: np.ndarray, geometry: Geometry) -> int:
     """
 
     def abruptness(axis: int) -> float:
-        area = np.count_nonzero(mask, axis=_others(axis))
+        area = np.count_nonzero(mask, axis=other_axes(axis))
         if area.any() and np.isin(area, (0, mask.size // mask.shape[axis])).all():
             return np.inf
         around = np.pad(area, 1)
@@ -167,5 +167,6 @@ def slice_index(slices: int | Sequence[int], axis: int) -> tuple:
     return tuple(picked if a == axis else slice(None) for a in range(3))
 
 
-def _others(axis: int) -> tuple[int, ...]:
-    return tuple(a for a in range(3) if a != axis)
+def slices_with(mask: np.ndarray, axis: int) -> list[int]:
+    """Indices along array axis ``axis`` of the slices in which ``mask`` (K, J, I) is true anywhere."""
+    return [int(i) for i in np.flatnonzero(mask.any(axis=other_axes(axis)))]

@@ -6,10 +6,9 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
-from sslseg.annotation import Annotation
+from sslseg.annotation import Annotation, slices_with
 from sslseg.checkpoint import read_header
 from sslseg.cli_cases import check_outputs, structures
 from sslseg.console import Output
@@ -70,13 +69,12 @@ def _about_labels(annotation: Annotation) -> dict[str, Any]:
     complete = bool(annotation.known.all())
     counted = annotation.labels > 0 if complete else annotation.known
     axis = annotation.geometry.default_axis()
-    others = tuple(a for a in range(3) if a != axis)
     return {
         "kind": "labels",
         **_about_grid(annotation.geometry),
         "complete": complete,
         "axis": axis,
-        "slices": [int(i) for i in np.flatnonzero(counted.any(axis=others))],
+        "slices": slices_with(counted, axis),
     }
 
 

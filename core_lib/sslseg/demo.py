@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sslseg.annotation import Annotation, Segment
+from sslseg.annotation import Annotation, Segment, slices_with
 from sslseg.cli_jobs import segment, train
 from sslseg.console import Output
 from sslseg.errors import SSLSegError
@@ -168,8 +168,8 @@ def _write(brain: LabelledBrain, prediction: Prediction, folder: Path) -> None:
 
 def _extent(labels: np.ndarray) -> tuple[int, int]:
     """First and last slice with a structure."""
-    inside = np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != AXIS)))
-    return int(inside[0]), int(inside[-1])
+    inside = slices_with(labels > 0, AXIS)
+    return inside[0], inside[-1]
 
 
 def _listed(indices: Sequence[int]) -> str:

@@ -58,7 +58,7 @@ class Geometry:
 
     def in_plane_spacing(self, axis: int) -> tuple[float, float]:
         """(row, column) pixel size in mm of a slice along array axis ``axis``."""
-        rows, columns = (a for a in (0, 1, 2) if a != axis)
+        rows, columns = other_axes(axis)
         return self.spacing[2 - rows], self.spacing[2 - columns]
 
     def stack_spacing(self, axis: int) -> tuple[float, float, float]:
@@ -109,6 +109,12 @@ class Geometry:
     @property
     def _tolerance(self) -> float:
         return max(SPACE_TOLERANCE_MM, SPACE_TOLERANCE_VOXELS * min(self.spacing))
+
+
+def other_axes(axis: int) -> tuple[int, int]:
+    """The two array axes beside ``axis``: the rows and the columns of its slices."""
+    rows, columns = (a for a in range(3) if a != axis)
+    return rows, columns
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from sslseg.annotation import IGNORE, MAX_CLASSES, Annotation, Segment, default_segments, drawn_axis
+from sslseg.annotation import IGNORE, MAX_CLASSES, Annotation, Segment, default_segments, drawn_axis, slices_with
 from sslseg.errors import InputError
 from sslseg.geometry import AXIS_NAMES, Geometry
 from sslseg.itk_io import WRITE_ENDINGS, check_ending, geometry_of, metadata, read_image, to_image, write_image
@@ -83,10 +83,10 @@ def read_labels(
     else:
         foreground = found.labels > 0
         axis = drawn_axis(foreground, found.geometry) if axis is None else axis
-        labelled = np.flatnonzero(foreground.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not labelled.size:
+        labelled = slices_with(foreground, axis)
+        if not labelled:
             raise InputError(f"{path} holds only background: draw at least one structure on one slice.")
-        annotation = found.restricted_to([int(i) for i in labelled], axis)
+        annotation = found.restricted_to(labelled, axis)
         rule = "the file has no 255, so only slices that hold a label count as annotated"
     annotation.require_annotated(str(path))
     listed = _listed(annotation.annotated_slices(axis))

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody uses
 
 from sslseg.annotation import IGNORE, slice_index
 from sslseg.errors import InputError
+from sslseg.geometry import other_axes
 from sslseg.itk_io import NOT_FINITE
 from sslseg.volume import Volume
 
@@ -182,7 +183,7 @@ class SliceStack:
 
 def plane_of(volume: Volume, axis: int) -> tuple[tuple[int, int], tuple[float, float]]:
     """((rows, columns), (row, column) spacing in mm) of the slices of ``volume`` along ``axis``."""
-    rows, columns = (n for a, n in enumerate(volume.array.shape) if a != axis)
+    rows, columns = (volume.array.shape[a] for a in other_axes(axis))
     return (rows, columns), volume.geometry.in_plane_spacing(axis)
 
 

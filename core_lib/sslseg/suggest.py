@@ -9,6 +9,7 @@ import numpy as np
 
 from sslseg.annotation import Annotation
 from sslseg.errors import InputError
+from sslseg.geometry import other_axes
 
 _TO_NEIGHBOURS = 0.3  # how much an annotated slice settles next to it, falling with the distance
 _REACH = 0.1  # of the slices of the volume: where that has fallen to 1/e
@@ -55,7 +56,7 @@ def suggest(
     candidates = sorted(set(range(labels.shape[axis])) - set(annotated))
     if not candidates:
         raise InputError("Every slice is annotated already: there is nothing to suggest.")
-    others = tuple(a for a in range(3) if a != axis)
+    others = other_axes(axis)
     unsure = uncertainty.sum(axis=others, dtype=np.float64)
     foreground = np.asarray((labels > 0).any(axis=others))
     places = np.arange(labels.shape[axis])

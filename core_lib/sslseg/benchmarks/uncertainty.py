@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from sslseg.geometry import other_axes
+
 EDGES = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Of the levels of uncertainty; the first is nearly all of the background."""
 
@@ -23,7 +25,7 @@ def rank_correlation(uncertainty: np.ndarray, wrong: np.ndarray, annotated: list
     Returns:
         -1 to 1; None where there are fewer than three slices, or all are alike.
     """
-    others = tuple(other for other in range(3) if other != axis)
+    others = other_axes(axis)
     unsure = np.delete(uncertainty.sum(axis=others, dtype=np.float64), annotated)
     errors = np.delete(wrong.sum(axis=others), annotated)
     if len(errors) < 3 or np.ptp(errors) == 0 or np.ptp(unsure) == 0:
