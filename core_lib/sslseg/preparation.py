@@ -24,6 +24,7 @@ class _Prepared:
     volume: Volume
     axis: int
     grid: InPlaneGrid
+    device: torch.device  # as asked for: tensors on "mps" say "mps:0"
     stack: SliceStack
     backbone: UNet | None = None
     features: PixelFeatures | None = None
@@ -88,12 +89,11 @@ class Preparation:
 
     def _of(self, volume: Volume, axis: int, grid: InPlaneGrid, device: torch.device) -> _Prepared:
         for known in self._known:
-            same = known.volume is volume and known.axis == axis and known.grid == grid
-            if same and known.stack.images.device == device:
+            if known.volume is volume and (known.axis, known.grid, known.device) == (axis, grid, device):
                 self._known.remove(known)
                 break
         else:
-            known = _Prepared(volume, axis, grid, SliceStack.from_volume(volume, axis, grid, device))
+            known = _Prepared(volume, axis, grid, device, SliceStack.from_volume(volume, axis, grid, device))
         self._known = [known, *self._known[: self._most - 1]]
         return known
 
