@@ -20,7 +20,7 @@ POSITION_TOLERANCE_MM = 0.1
 POSITION_TOLERANCE_GAPS = 0.2
 """But no farther than this share of the distance between slices, which is 0.05 mm in micro-CT."""
 
-_ORIENTATION_TOLERANCE = 1e-3
+_ALIKE_TOLERANCE = 1e-3  # of the pixel spacing, as a share; and of each component of the directions
 _SHOWN = 3
 _DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 _IMAGE_CLASS = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(1|2|4|7|12|20|128)\b")
@@ -161,8 +161,8 @@ def _check_alike(path: Path, slices: list[_Slice]) -> None:
     for other in slices[1:]:
         for what, alike in (
             ("size", other.size == first.size),
-            ("pixel spacing", np.allclose(other.pixel_spacing, first.pixel_spacing, rtol=_ORIENTATION_TOLERANCE)),
-            ("orientation", np.allclose(other.orientation, first.orientation, atol=_ORIENTATION_TOLERANCE)),
+            ("pixel spacing", np.allclose(other.pixel_spacing, first.pixel_spacing, rtol=_ALIKE_TOLERANCE)),
+            ("orientation", np.allclose(other.orientation, first.orientation, atol=_ALIKE_TOLERANCE)),
         ):
             if not alike:
                 raise InputError(
