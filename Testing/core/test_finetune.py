@@ -118,6 +118,10 @@ def test_time_limit_stops_with_a_usable_model(tiny_training, monkeypatch, limit,
     assert least <= result.steps < 100_000
     assert time.monotonic() - begin < limit + 2
     assert_usable(result, CASES["two slices"])
+    untrained = finetune([CASES["two slices"]], SETTINGS, should_stop=lambda: True).model.network
+    for name, before in untrained.named_parameters():
+        if name.endswith("weight"):
+            assert not torch.equal(before, result.model.network.get_parameter(name)), f"{name} has learned nothing"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sslseg.backbone import BACKBONES, BackboneConfig, SegmentationNetwork
 from sslseg.errors import TrainingError
 from sslseg.finetune import finetune
 from sslseg.losses.partial import PartialDiceCELoss
-from sslseg.presets import PRESETS
+from sslseg.presets import PRESETS, Preset
 from sslseg.sampling import Patches, prepare
 from sslseg.trainer import Trainer
 
@@ -26,12 +26,43 @@ def test_rate_ends_at_zero_by_schedule_and_by_time_limit(monkeypatch):
     monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(now))
     clock = trainer_module._Clock(deadline=10.0)
     clock.start(1000)
+    clock.start_stage()
     shares = [clock.share_of(index, 1000) for index in range(12)]
-    assert shares == [*(pytest.approx(0.1 * step) for step in range(1, 11)), 1, 1]
+    assert shares == pytest.approx([0, 0.2, *(passed / 9 for passed in range(3, 10)), 1, 1, 1])
     assert trainer_module._Clock(deadline=None).share_of(250, 1000) == 0.25
     rates = [trainer_module._schedule(index, index / 100) for index in range(101)]
     assert rates[0] < rates[2] > rates[50] > rates[99] > rates[100] == pytest.approx(0)
     assert max(rates) <= 1
+
+
+def test_a_stage_begins_at_its_full_rate(monkeypatch):
+    now = itertools.count(0.0)
+    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(now))
+    clock = trainer_module._Clock(deadline=10.0)
+    clock.start(1000)
+    for _ in range(6):
+        clock.start_stage()
+    assert clock.share_of(0, 1000) == 0
+
+
+def test_without_any_time_the_least_steps_still_learn(monkeypatch):
+    now = itertools.count(20.0)
+    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(now))
+    clock = trainer_module._Clock(deadline=10.0)
+    clock.start(1000)
+    clock.start_stage()
+    assert [clock.share_of(index, 1000) for index in range(6)] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+
+
+@pytest.mark.parametrize(
+    ("mode", "pretrained", "expected"),
+    [("finetune", True, (3, 4)), ("finetune", False, (0, 4)), ("linear", True, (7, 0))],
+)
+def test_stages_of_a_preset(mode, pretrained, expected):
+    preset = Preset(max_pixels=32, patch=16, batch=2, propagated=1, steps=4, probe_steps=3)
+    assert preset.stages(mode, pretrained=pretrained) == dict(
+        zip(("linear probe", "fine-tuning"), expected, strict=True)
+    )
 
 
 def test_layers_near_the_input_learn_more_slowly():

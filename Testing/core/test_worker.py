@@ -183,8 +183,12 @@ def test_a_fault_is_one_sentence_and_the_worker_goes_on(parent, exchanged, fault
 
 @pytest.mark.parametrize(
     "line",
-    [b"hello\n", b"[]\n", b"\xff\n", b'{"id": 900}\n', b'{"id": "x", "do": "load"}\n', b'{"id": 901, "do": "dance"}\n'],
-)
+    [
+        b"hello\n", b"[]\n", b"\xff\n", b'{"id": 900}\n', b'{"id": "x", "do": "load"}\n',
+        b'{"id": 901, "do": "dance"}\n',
+        b'{"id": 0, "do": "shutdown"}\n', b'{"id": -1, "do": "shutdown"}\n',
+    ],
+)  # fmt: skip
 def test_a_line_that_is_no_request_is_answered_by_a_log(parent, line):
     parent.write(line)
     answer = parent.receive()

@@ -58,7 +58,7 @@ def measure_training(
     result = finetune([_noise(preset.max_pixels)], settings, preset=short, on_progress=watch, should_stop=should_stop)
     seconds = None
     if result.stopped != "request":
-        steps = {"linear probe": preset.probe_steps, "fine-tuning": preset.steps}
+        steps = preset.stages(settings.mode, pretrained=True)  # without weights there is no probe among the ends
         seconds = sum(steps[stage] * (times[-1] - times[0]) / (len(times) - 1) for stage, times in ends.items())
     return Measurement(seconds, result.device, result.stopped)
 

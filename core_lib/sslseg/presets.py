@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sslseg.settings import LINEAR
+
+LINEAR_PROBE, FINE_TUNING = "linear probe", "fine-tuning"
+"""The stages of a training, as its progress names them."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -26,6 +31,18 @@ class Preset:
     propagated: int
     steps: int
     probe_steps: int
+
+    def stages(self, mode: str, *, pretrained: bool) -> dict[str, int]:
+        """Steps of each stage, in their order.
+
+        Args:
+            mode: see :class:`sslseg.settings.Settings`; a linear probe takes as many steps as both stages together.
+            pretrained: whether the backbone is worth a linear probe.
+        """
+        probe_steps = self.probe_steps if pretrained else 0
+        if mode == LINEAR:
+            return {LINEAR_PROBE: probe_steps + self.steps, FINE_TUNING: 0}
+        return {LINEAR_PROBE: probe_steps, FINE_TUNING: self.steps}
 
 
 PRESETS: Mapping[str, Preset] = {

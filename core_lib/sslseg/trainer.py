@@ -14,7 +14,7 @@ from sslseg.device import MemoryGuard, autocast, move
 from sslseg.errors import TrainingError
 from sslseg.losses.partial import PartialDiceCELoss, weighted_soft_cross_entropy
 from sslseg.metrics import dice_per_class, mean_dice
-from sslseg.presets import Preset
+from sslseg.presets import FINE_TUNING, LINEAR_PROBE, Preset
 from sslseg.progress import OnProgress, Progress, ShouldStop
 from sslseg.sampling import Patches, PatchSampler, PreparedCase
 from sslseg.settings import LINEAR
@@ -82,22 +82,21 @@ class Trainer:
         """Train to the end of the schedule, the deadline or a request; says which: see ``FinetuneResult.stopped``.
 
         Args:
-            mode: see :class:`sslseg.settings.Settings`; a linear probe takes as many steps as both stages together.
+            mode: see :class:`sslseg.settings.Settings`.
             pretrained: whether the backbone is worth a linear probe, and smaller rates.
         """
-        probe_steps, steps = self._preset.probe_steps if pretrained else 0, self._preset.steps
-        if mode == LINEAR:
-            probe_steps, steps = probe_steps + steps, 0
-        self._clock.start(probe_steps + steps)
+        steps = self._preset.stages(mode, pretrained=pretrained)
+        self._clock.start(sum(steps.values()))
         rate = _RATE_LINEAR if mode == LINEAR else _RATE_HEAD
         head = [{"params": self.network.head.parameters(), "rate": rate}]
-        stopped = self._stage("linear probe", probe_steps, head, frozen=True)
+        stopped = self._stage(LINEAR_PROBE, steps[LINEAR_PROBE], head, frozen=True)
         if stopped != "schedule":
             return stopped
-        return self._stage("fine-tuning", steps, _parameter_groups(self.network, pretrained), frozen=False)
+        return self._stage(FINE_TUNING, steps[FINE_TUNING], _parameter_groups(self.network, pretrained), frozen=False)
 
     def _stage(self, name: str, steps: int, groups: list[dict], *, frozen: bool) -> str:
         self.network.backbone.requires_grad_(not frozen)
+        self._clock.start_stage()
         optimiser = torch.optim.AdamW(groups, lr=_RATE_HEAD, weight_decay=1e-2)
         for index in range(steps):
             if self._should_stop():
@@ -183,7 +182,7 @@ class Trainer:
 
     def _say(self, message: str) -> None:
         self.messages.append(message)
-        self._on_progress(Progress("fine-tuning", message=message, device=str(self.device)))
+        self._on_progress(Progress(FINE_TUNING, message=message, device=str(self.device)))
 
 
 class _Clock:
@@ -191,20 +190,27 @@ class _Clock:
 
     def __init__(self, deadline: float | None) -> None:
         self._deadline = deadline
-        self._begin = 0.0
+        self._begin = self._stage_began = 0.0
         self._total = 1
 
     def start(self, total_steps: int) -> None:
         self._begin = time.monotonic()
         self._total = total_steps
 
+    def start_stage(self) -> None:
+        self._stage_began = time.monotonic()
+
     def share_of(self, index: int, steps: int) -> float:
-        """Share of the stage that is over, 0..1; a deadline shortens the schedule so that it still ends at rate 0."""
+        """Share of the stage that is over, 0..1; a deadline shortens the schedule so that it still ends at rate 0.
+
+        The least steps are made at rates that fall over them, even where no time is left: at rate 0 nothing is learned.
+        """
         share = index / steps
         if self._deadline is None:
             return share
-        elapsed = (time.monotonic() - self._begin) / max(self._deadline - self._begin, 1e-6)
-        return min(1.0, max(share, elapsed))
+        elapsed = time.monotonic() - self._stage_began
+        timed = elapsed / max(self._deadline - self._stage_began, 1e-6)
+        return min(1.0, max(share, min(timed, index / _LEAST_STEPS)))
 
     def eta(self, step: int) -> float:
         """Seconds to the end, by the mean time of the steps so far."""

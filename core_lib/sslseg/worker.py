@@ -121,7 +121,7 @@ class Worker:
 
     def _accept(self, request: Request) -> None:
         number, do = request["id"], request["do"]
-        if not isinstance(number, int) or number in self._jobs or do not in REQUESTS:
+        if not isinstance(number, int) or number <= READY_ID or number in self._jobs or do not in REQUESTS:
             raise InputError(f"'{do}' with id {number!r} is not one of {', '.join(REQUESTS)} with an id of its own.")
         if do == "cancel":
             with self._jobs_lock:
