@@ -21,12 +21,23 @@ from sslseg.trainer import Trainer
 pytestmark = pytest.mark.usefixtures("tiny_training")
 
 
-def test_rate_ends_at_zero_by_schedule_and_by_time_limit(monkeypatch):
-    now = itertools.count(0.0)
-    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(now))
-    clock = trainer_module._Clock(deadline=10.0)
-    clock.start(1000)
-    clock.start_stage()
+@pytest.fixture
+def clock_from(monkeypatch):
+    """``clock_from(now)`` is the clock of a stage that ends at 10; each look at the time takes a second."""
+
+    def make(now):
+        ticks = itertools.count(now)
+        monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(ticks))
+        clock = trainer_module._Clock(deadline=10.0)
+        clock.start(1000)
+        clock.start_stage()
+        return clock
+
+    return make
+
+
+def test_rate_ends_at_zero_by_schedule_and_by_time_limit(clock_from):
+    clock = clock_from(0.0)
     shares = [clock.share_of(index, 1000) for index in range(12)]
     assert shares == pytest.approx([0, 0.2, *(passed / 9 for passed in range(3, 10)), 1, 1, 1])
     assert trainer_module._Clock(deadline=None).share_of(250, 1000) == 0.25
@@ -35,22 +46,15 @@ def test_rate_ends_at_zero_by_schedule_and_by_time_limit(monkeypatch):
     assert max(rates) <= 1
 
 
-def test_a_stage_begins_at_its_full_rate(monkeypatch):
-    now = itertools.count(0.0)
-    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(now))
-    clock = trainer_module._Clock(deadline=10.0)
-    clock.start(1000)
-    for _ in range(6):
+def test_a_stage_begins_at_its_full_rate(clock_from):
+    clock = clock_from(0.0)
+    for _ in range(5):
         clock.start_stage()
     assert clock.share_of(0, 1000) == 0
 
 
-def test_without_any_time_the_least_steps_still_learn(monkeypatch):
-    now = itertools.count(20.0)
-    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: next(now))
-    clock = trainer_module._Clock(deadline=10.0)
-    clock.start(1000)
-    clock.start_stage()
+def test_without_any_time_the_least_steps_still_learn(clock_from):
+    clock = clock_from(20.0)
     assert [clock.share_of(index, 1000) for index in range(6)] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +62,8 @@ def suggest(
     apart = np.abs(places[:, None] - places)
     settles = _settled_by(apart)
     settled = settles[annotated].max(axis=0, initial=0.0)
-    nearest = apart[annotated].min(axis=0, initial=len(places))  # to what is annotated or ranked
+    from_annotated = apart[annotated].min(axis=0, initial=len(places))
+    nearest = from_annotated  # to what is annotated or ranked
     mean = float(unsure[candidates].mean())
     total = max(float(unsure.sum()), 1e-9)
     ranked: list[Suggestion] = []
@@ -73,13 +73,10 @@ def suggest(
         best = candidates.pop(first)
         settled = np.maximum(settled, settles[best])
         nearest = np.minimum(nearest, apart[best])
-        reason = _reason(unsure[best] / max(mean, 1e-9), _distance(best, annotated), bool(foreground[best]))
+        distance = int(from_annotated[best]) if annotated else 1
+        reason = _reason(unsure[best] / max(mean, 1e-9), distance, bool(foreground[best]))
         ranked.append(Suggestion(best, float(gains[first]), reason))
     return ranked
-
-
-def _distance(index: int, others: Sequence[int]) -> int:
-    return min((abs(index - other) for other in others), default=1)
 
 
 def _settled_by(apart: np.ndarray) -> np.ndarray:
