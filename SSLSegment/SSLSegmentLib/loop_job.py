@@ -198,6 +198,7 @@ class TrainingJob:
     def _carried(self, reply: dict[str, Any]) -> None:
         """Show what is known at once; the training goes on meanwhile."""
         self._first = None
+        self._outcome.messages += reply.get("messages", [])
         if reply["stopped"] != "request":
             with_surfaces = self._with_surfaces()
             self._session.submit(

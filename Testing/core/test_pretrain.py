@@ -143,6 +143,17 @@ def test_steps_that_are_made_again_are_logged_once(tmp_path):
     assert [row["loss"] for row in rows] == [1, 2, 3, 4.3, 5.3]
 
 
+@pytest.mark.parametrize("line", ["{", '{"loss": 1}', "[1, 2]", '{"step": null}', ""])
+def test_damaged_lines_of_a_log_are_left_out(tmp_path, line):
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"step": 1, "loss": 1.5}}\n{line}\n{{"step": 2, "loss": 0.5}}\n')
+    PretrainLog(tmp_path, 2).close()
+    assert [json.loads(kept) for kept in path.read_text().splitlines()] == [
+        {"step": 1, "loss": 1.5},
+        {"step": 2, "loss": 0.5},
+    ]
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the file size limit is set the POSIX way")
 def test_a_full_disk_ends_neither_log_nor_run(tmp_path):
     code = """
@@ -262,6 +273,7 @@ def test_a_good_run_is_not_called_collapsed(data, tmp_path):
         ({"steps": 0}, "number of steps is 0"),
         ({"epochs": 3}, "epochs and of steps"),
         ({"batch": -1}, "batch is -1"),
+        ({"batch": 100_000_000}, "batch is 100000000: give at most 4096"),
         ({"seed": -1}, "Seed -1"),
         ({"image_weight": -1.0}, "weights of the hssl loss"),
         ({"task_weight": float("inf")}, "weights of the hssl loss"),

@@ -40,7 +40,7 @@ def test_labels_are_carried_before_anything_is_learned(parent, exchanged):
     wanted = {name: value for name, value in prediction(exchanged).items() if name != "model"}
     answer = parent.ask("propagate", **wanted, settings=training(exchanged)["settings"])
     assert answer["event"] == "result", answer
-    assert (answer["stopped"], answer["device"]) == ("schedule", "cpu")
+    assert (answer["stopped"], answer["device"], answer["messages"]) == ("schedule", "cpu", [])
     output, uncertainty = np.load(answer["output"]), np.load(answer["uncertainty"])
     _, truth = images()
     np.testing.assert_array_equal(output[list(ANNOTATED)], truth[list(ANNOTATED)])

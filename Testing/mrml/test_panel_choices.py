@@ -9,7 +9,7 @@ import slicer
 from mrml_cases import GEOMETRIES, linear_transform
 
 from sslseg.pretrain_settings import BACKBONE_NAMES, METHODS
-from sslseg.settings import PRESETS
+from sslseg.settings import PRESET_NAMES
 from SSLSegmentLib import choices
 from SSLSegmentLib.apply_job import ENDINGS
 from SSLSegmentLib.parameters import KEPT_WITH_SCENE, OF_THE_USER, read_settings, write_settings
@@ -22,7 +22,7 @@ MOVE = np.array([[0.8, -0.6, 0.0, 12.0], [0.6, 0.8, 0.0, -7.0], [0.0, 0.0, 1.0, 
 @pytest.mark.parametrize(
     ("offered", "allowed"),
     [
-        (choices.PRESETS, PRESETS),
+        (choices.PRESETS, PRESET_NAMES),
         (choices.METHODS, METHODS),
         (choices.BACKBONES, BACKBONE_NAMES),
         (choices.STYLE_CHOICES, STYLES),

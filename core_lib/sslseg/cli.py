@@ -23,7 +23,7 @@ import click
 from sslseg import __version__
 from sslseg.errors import SSLSegError
 from sslseg.pretrain_settings import BACKBONE_NAMES, DEFAULT_EPOCHS, METHODS
-from sslseg.settings import AUTO_WEIGHTS, FINETUNE, LINEAR, MODES, NO_WEIGHTS, PRESETS
+from sslseg.settings import AUTO_WEIGHTS, FINETUNE, LINEAR, MODES, NO_WEIGHTS, PRESET_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,7 +92,8 @@ training_options = with_options(
         help=f"Pretrained weights; {AUTO_WEIGHTS}: the best that ship, {NO_WEIGHTS}: start from random ones.",
     ),
     click.option(
-        "--preset", type=click.Choice(PRESETS), default="balanced", show_default=True, help="How long and how large."
+        "--preset", type=click.Choice(PRESET_NAMES), default="balanced", show_default=True,
+        help="How long and how large.",
     ),
     click.option(
         "--mode", type=click.Choice(MODES), default=FINETUNE, show_default=True,
@@ -254,7 +255,7 @@ add_command(
 add_command(
     "demo",
     click.option("-o", "--out", type=FILE, default=Path("out/demo"), show_default=True, help="Folder for the results."),
-    click.option("--preset", type=click.Choice(PRESETS), default="fast", show_default=True),
+    click.option("--preset", type=click.Choice(PRESET_NAMES), default="fast", show_default=True),
     device_option,
     click.option("--time-limit", type=float, default=60, show_default=True, metavar="SECONDS", help="Of the training."),
     text="Try it all on a brain MRI.\n\nThe image comes with the package nilearn; nothing is downloaded.",

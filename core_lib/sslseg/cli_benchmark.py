@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sslseg.cli import FILE, add_command, device_option, with_options
-from sslseg.settings import AUTO_WEIGHTS, PRESETS
+from sslseg.settings import AUTO_WEIGHTS, PRESET_NAMES
 
 MODULE = "sslseg.benchmarks.commands"
 
@@ -70,7 +70,7 @@ add_command(
         help="What is done with the weights.",
     ),
     click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Of each training."),
-    click.option("--preset", type=click.Choice(PRESETS), default="balanced", show_default=True, help="Sizes."),
+    click.option("--preset", type=click.Choice(PRESET_NAMES), default="balanced", show_default=True, help="Sizes."),
     device_option,
     text="Segment other patients after training on a few labelled patients or slices.",
     module=MODULE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class PretrainLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self._path = folder / LOG_NAME
-        kept = [line for line in _lines(self._path) if step > 0 and json.loads(line)["step"] <= step]
+        kept = [line for line in _lines(self._path) if _step_of(line) <= step]
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
         self._file = self._path.open("ab", buffering=0)
@@ -68,6 +69,14 @@ def _lines(path: Path) -> list[str]:
     """Whole lines of an earlier log."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _step_of(line: str) -> float:
+    """The step of a line; infinite where it was damaged, or does not belong to the log."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _open_board(folder: Path, step: int) -> Any:

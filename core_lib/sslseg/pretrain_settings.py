@@ -13,6 +13,7 @@ from sslseg.settings import check_choice, check_seed
 METHODS = ("pix2rep", "pix2rep-v2", "hssl")
 BACKBONE_NAMES = ("tiny", "small", "base", "large")
 DEFAULT_EPOCHS = 100
+MAX_BATCH = 4096
 
 _PIXELS = {"pix2rep": 1000, "pix2rep-v2": 4000, "hssl": 1000}
 _MAY_CHANGE = ("device", "time_limit_s")  # between the parts of a run that is resumed
@@ -28,7 +29,7 @@ class PretrainSettings:
         epochs: passes over all slices; None where ``steps`` or only ``time_limit_s`` says when to end.
         steps: optimisation steps, instead of ``epochs``.
         time_limit_s: end then at the latest; the learning rate is still taken to 0.
-        batch: slices of a step, over all processes together.
+        batch: slices of a step, over all processes together; at most :data:`MAX_BATCH`.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         seed: the same seed on the same device gives the same weights.
         patch: side of the square views, in pixels.
@@ -70,6 +71,8 @@ class PretrainSettings:
         ):  # fmt: skip
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"The {name} is {value:g}: give a positive number.")
+        if self.batch > MAX_BATCH:
+            raise InputError(f"The batch is {self.batch}: give at most {MAX_BATCH}, which must fit into memory.")
         weights = (self.image_weight, self.task_weight, self.group_weight, self.dense_weight)
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
             raise InputError("The weights of the hssl loss must be finite, not negative and not all 0: change them.")

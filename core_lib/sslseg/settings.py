@@ -9,7 +9,7 @@ from typing import Any
 
 from sslseg.errors import InputError
 
-PRESETS = ("fast", "balanced", "accurate")
+PRESET_NAMES = ("fast", "balanced", "accurate")
 FINETUNE, LINEAR = MODES = ("finetune", "linear")
 AUTO_WEIGHTS = "auto"
 NO_WEIGHTS = "none"
@@ -36,7 +36,7 @@ class Settings:
     mode: str = FINETUNE
 
     def __post_init__(self) -> None:
-        check_choice("preset", self.preset, PRESETS)
+        check_choice("preset", self.preset, PRESET_NAMES)
         check_choice("mode", self.mode, MODES)
         if self.time_limit_s is not None and not (math.isfinite(self.time_limit_s) and self.time_limit_s > 0):
             raise InputError(

@@ -89,6 +89,7 @@ class Jobs:
             "stopped": carried.stopped,
             "seconds": carried.seconds,
             "device": carried.device,
+            "messages": carried.messages,
         }
 
     def _finetune(self, job: Job) -> dict[str, Any]:
