@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 import numpy as np
-import torch
 
-from sslseg.device import resolve_device
+from sslseg.carry import carry_labels
 from sslseg.errors import InputError
 from sslseg.finetune import Case, finetune
-from sslseg.model import load_backbone
 from sslseg.predict import Prediction, predict
 from sslseg.preparation import Preparation
 from sslseg.presets import PRESETS
 from sslseg.settings import NO_WEIGHTS, Settings
-from sslseg.shipped import resolve_weights
-from sslseg.slices import InPlaneGrid, plane_of
 
 PEERS = "sslseg.peers"
 
@@ -81,16 +77,8 @@ def _balanced(case: Case, settings: OwnSettings) -> Completed:
 
 def _propagation(case: Case, settings: OwnSettings) -> Completed:
     """SSLSegment without training: labels that travel by the features of its weights."""
-    native, spacing = plane_of(case.volume, case.axis)
-    path = resolve_weights(settings.weights)
-    backbone, header = load_backbone(path) if path else (None, {"spacing_mm": None})
-    preset = PRESETS["balanced"]
-    grid = InPlaneGrid.fit(native, spacing, max_pixels=preset.max_pixels, model_spacing_mm=header["spacing_mm"])
-    device = resolve_device(settings.device)
-    found = Preparation().propagate(case.volume, case.annotation, case.axis, grid, device, backbone=backbone)
-    coarse = InPlaneGrid(native, _size(found.probabilities))
-    classes = coarse.to_native(found.probabilities).argmax(1).to(torch.uint8).cpu().numpy()
-    return Completed(np.moveaxis(classes, 0, case.axis))
+    carried = carry_labels(case, Settings(device=settings.device, weights=settings.weights))
+    return Completed(carried.labels, carried.uncertainty)
 
 
 def _intensities(case: Case, settings: OwnSettings) -> Completed:
@@ -105,11 +93,6 @@ def _scratch(case: Case, settings: OwnSettings) -> Completed:
     chosen = Settings(device=settings.device, seed=settings.seed, weights=NO_WEIGHTS)
     prediction = predict(finetune([case], chosen, preset=preset).model, case.volume, device=settings.device)
     return Completed(prediction.labels, prediction.uncertainty)
-
-
-def _size(maps: torch.Tensor) -> tuple[int, int]:
-    rows, columns = maps.shape[-2:]
-    return rows, columns
 
 
 OWN: dict[str, Callable[[Case, OwnSettings], Completed]] = {
