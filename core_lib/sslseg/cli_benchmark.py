@@ -92,7 +92,8 @@ add_command(
     click.option(
         "--placements", default="all", show_default=True, metavar="inner,ends,suggested", help="Where they are."
     ),
-    click.option("--methods", default="all", show_default=True, metavar="balanced,contours,...", help="What competes."),
+    click.option("--methods", default="all", show_default=True, metavar="balanced,contours,...|ablations",
+        help="What competes; ablations: SSLSegment with parts left out, on a page of its own."),
     click.option("--weights", default=AUTO_WEIGHTS, show_default=True, help="Of SSLSegment."),
     click.option("--tag", help="Names the state of SSLSegment; results of another one are computed anew."),
     click.option("--quick", is_flag=True, help="A small choice of all this, to find out whether anything got worse."),

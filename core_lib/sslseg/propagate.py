@@ -28,6 +28,9 @@ from sslseg.progress import ShouldStop, never_stop
 TEMPERATURE = 0.03
 """τ, for features whose distances are about 0 to 2, as those of unit vectors are."""
 
+SWEEPS = 2
+"""Passes, there and back, in which both neighbours of each slice are asked together."""
+
 FeaturesOf = Callable[[list[int]], torch.Tensor]
 """Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
 
@@ -35,7 +38,6 @@ _EPSILON = 1e-12
 _LEAST_REACHED = 1e-6  # weight of what arrived
 _LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
 _PAIRS = 16  # of slices that are compared at once, to bound the memory
-_SWEEPS = 2  # there and back
 _SURE = 1 - 1e-4  # share of the background at which a pixel is taken to be background and nothing else
 _FILL_HOPS = 12  # passes that spread scribbles inside their own slice
 
@@ -99,6 +101,7 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
     *,
     window: int,
     temperature: float = TEMPERATURE,
+    sweeps: int = SWEEPS,
     should_stop: ShouldStop = never_stop,
 ) -> Propagation:
     """Complete a sparse annotation of a stack of slices.
@@ -110,6 +113,7 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
         n_classes: number of classes, background included.
         window: half the width in pixels of the neighbourhood that is searched; σ is two thirds of it.
         temperature: τ; smaller trusts the most similar pixels more.
+        sweeps: see :data:`SWEEPS`.
         should_stop: asked before every step; True leaves the slices further away un-reached.
     """
     known = labels != IGNORE
@@ -133,7 +137,7 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
     for s in sources:
         total[s], weight[s] = filled[s][0], filled[s][0].sum(0, keepdim=True)
     found = _finish(total, weight, disagreement, start, known[:, None])
-    refined = _refine(hop, found.probabilities, weight > _LEAST_REACHED, start, known[:, None])
+    refined = _refine(hop, found.probabilities, weight > _LEAST_REACHED, start, known[:, None], sweeps=sweeps)
     return Propagation(refined, found.weight)
 
 
@@ -204,8 +208,14 @@ def _bounds(masses: list[torch.Tensor], window: int) -> tuple[slice, slice]:
     return area[0], area[1]
 
 
-def _refine(
-    hop: _Hop, probabilities: torch.Tensor, reached: torch.Tensor, start: torch.Tensor, known: torch.Tensor
+def _refine(  # noqa: PLR0913 - the state of a propagation
+    hop: _Hop,
+    probabilities: torch.Tensor,
+    reached: torch.Tensor,
+    start: torch.Tensor,
+    known: torch.Tensor,
+    *,
+    sweeps: int,
 ) -> torch.Tensor:
     """Ask both neighbours of each slice together, slice after slice, there and back.
 
@@ -215,7 +225,7 @@ def _refine(
     """
     unknown = [int(index) for index in torch.nonzero(~known.flatten(1).all(1))[:, 0]]
     probabilities = probabilities.clone()
-    for sweep in range(_SWEEPS):
+    for sweep in range(sweeps):
         for index in unknown if sweep % 2 == 0 else unknown[::-1]:
             neighbours = [n for n in (index - 1, index + 1) if 0 <= n < len(start) and bool(reached[n].any())]
             if hop.should_stop():

@@ -12,13 +12,17 @@ from sslseg import __version__
 from sslseg.benchmarks import fewshot, fewshot_report, within, within_report
 from sslseg.benchmarks.datasets import DATA_SETS
 from sslseg.benchmarks.fewshot_settings import FewshotSettings
-from sslseg.benchmarks.methods import OWN, peer_names
+from sslseg.benchmarks.methods import peer_names
+from sslseg.benchmarks.own_methods import ABLATIONS, OWN
 from sslseg.benchmarks.placements import PLACEMENTS
 from sslseg.benchmarks.runs import Job, ResultFile, Row, Work, run_jobs
 from sslseg.benchmarks.within_settings import WithinSettings
 from sslseg.console import Output
 from sslseg.device import resolve_device
 from sslseg.errors import InputError, OutputError
+
+ABLATED = "ablations"
+"""As ``--methods``: SSLSegment and what is left of it without its parts, on a page of its own."""
 
 QUICK = {
     "sets": "acdc,hippocampus", "volumes": 2, "slices": [2], "placements": "inner", "draws": 1,
@@ -52,13 +56,12 @@ def run_fewshot(output: Output, options: SimpleNamespace) -> None:
 
 def run_within_volume(output: Output, options: SimpleNamespace) -> None:
     """A few annotated slices within each volume, beside the peers."""
-    known = (*OWN, *peer_names())
     chosen = {**vars(options), **(QUICK if options.quick else {})}
     settings = WithinSettings(
         data=options.data, sets=_among(chosen["sets"], [*DATA_SETS], "data set"), split=options.split,
         volumes=chosen["volumes"], slices=tuple(chosen["slices"]),
         placements=_among(chosen["placements"], PLACEMENTS, "placement"),
-        methods=_among(chosen["methods"], known, "method"), draws=chosen["draws"], weights=options.weights,
+        methods=_methods(chosen["methods"]), draws=chosen["draws"], weights=options.weights,
         device=str(resolve_device(options.device)), tag=options.tag or __version__,
     )  # fmt: skip
     choice = [
@@ -75,7 +78,12 @@ def run_within_volume(output: Output, options: SimpleNamespace) -> None:
     def report(rows: Sequence[Row], page: Path) -> None:
         within_report.write_report(rows, settings, " ".join(command), page)
 
-    name = "within-volume" + ("-training" if settings.split == "training" else "") + ("-quick" if options.quick else "")
+    parts = {
+        "-training": options.split == "training",
+        "-quick": options.quick,
+        f"-{ABLATED}": chosen["methods"] == ABLATED,
+    }
+    name = "within-volume" + "".join(part for part, there in parts.items() if there)
     _run(output, options, _Benchmark(name, within.plan(settings), within.worker(settings), report))
 
 
@@ -124,6 +132,13 @@ def _named_files(pairs: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"Two files of weights are named {name}: give each its own name.")
         found[name] = Path(file)
     return found
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    if text == ABLATED:
+        return ("fast", "propagation", "intensities", *ABLATIONS)
+    known = (*OWN, *peer_names())
+    return tuple(name for name in known if name not in ABLATIONS) if text == "all" else _among(text, known, "method")
 
 
 def _among(text: str, known: Sequence[str], what: str) -> tuple[str, ...]:

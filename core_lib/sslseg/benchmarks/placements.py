@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from sslseg.benchmarks.datasets import LabelledVolume, Subject, load
-from sslseg.benchmarks.methods import OwnSettings, segment
+from sslseg.benchmarks.own_methods import OwnSettings, segment
 from sslseg.suggest import suggest
 
 INNER, ENDS, SUGGESTED = PLACEMENTS = ("inner", "ends", "suggested")

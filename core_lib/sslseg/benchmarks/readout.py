@@ -14,7 +14,8 @@ from sslseg.benchmarks.datasets import LabelledVolume
 from sslseg.device import seeded
 from sslseg.model import load_backbone
 from sslseg.pixel_features import MAX_PIXELS, PixelFeatures
-from sslseg.propagate import FeaturesOf, propagate, window_for
+from sslseg.propagate import SWEEPS, FeaturesOf, propagate, window_for
+from sslseg.sampling import Case
 from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 
 INTENSITIES, RANDOM = "intensities", "random"
@@ -38,11 +39,25 @@ def propagated_labels(
     """
     shown = volume.slices_with(1)
     middle = shown[len(shown) // 2]
-    case = volume.annotated([middle])
+    backbone = None if features == INTENSITIES else _backbone(path, seed)
+    return travelled(volume.annotated([middle]), backbone, with_intensities=with_intensities), middle
+
+
+def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool, sweeps: int = SWEEPS) -> np.ndarray:
+    """Labels that travel through a volume, without the question where structures end.
+
+    Args:
+        case: what is annotated.
+        backbone: whose features are compared; None: intensities alone.
+        with_intensities: compare these as well, as the product does.
+        sweeps: see :func:`sslseg.propagate.propagate`.
+
+    Returns:
+        uint8 (K, J, I) class indices.
+    """
     native, spacing = plane_of(case.volume, case.axis)
     grid = InPlaneGrid.fit(native, spacing, max_pixels=MAX_PIXELS)
     stack = SliceStack.from_volume(case.volume, case.axis, grid, torch.device("cpu"))
-    backbone = None if features == INTENSITIES else _backbone(path, seed)
     labels = torch.from_numpy(take_slices(case.annotation.labels, range(len(stack)), case.axis))
     slice_mm, row_mm, _ = case.volume.geometry.stack_spacing(case.axis)
     found = propagate(
@@ -50,9 +65,10 @@ def propagated_labels(
         grid.labels_to_model(labels),
         case.annotation.n_classes,
         window=window_for(slice_mm, row_mm * grid.native[0] / grid.model[0]),
+        sweeps=sweeps,
     )
     classes = grid.to_native(found.probabilities).argmax(1).to(torch.uint8).numpy()
-    return np.moveaxis(classes, 0, case.axis), middle
+    return np.moveaxis(classes, 0, case.axis)
 
 
 @torch.inference_mode()

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from sslseg.benchmarks.datasets import DATA_SETS, LabelledVolume, Subject, load
-from sslseg.benchmarks.methods import OWN, Completed, OwnSettings, complete, peer
+from sslseg.benchmarks.methods import complete, peer
+from sslseg.benchmarks.own_methods import OWN, Completed, OwnSettings
 from sslseg.benchmarks.placements import ENDS, SUGGESTED, chosen_slices
 from sslseg.benchmarks.runs import Job, Work, checksum
 from sslseg.benchmarks.uncertainty import errors_by_level, rank_correlation

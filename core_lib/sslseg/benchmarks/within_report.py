@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sslseg.benchmarks.methods import OWN, SSLSEGMENT, legend
+from sslseg.benchmarks.methods import legend
+from sslseg.benchmarks.own_methods import OWN, PRODUCT
 from sslseg.benchmarks.placements import INNER, SUGGESTED
 from sslseg.benchmarks.report import Line, Summary, draws_text, markdown_table, plot_panels, provenance, write_text
 from sslseg.benchmarks.runs import Job, Row
@@ -247,7 +248,7 @@ def _lines(rows: Sequence[Row], settings: WithinSettings) -> list[Line]:
             method,
             {k: _over_volumes(_where(rows, method=method, k=k), _dice) for k in settings.slices},
             number,
-            dashed=method not in SSLSEGMENT,
+            dashed=method not in PRODUCT,
         )
         for number, method in enumerate(settings.methods)
     ]
