@@ -25,7 +25,7 @@ help:
 	@echo "make test-web   checks the app for the browser, with Chromium"
 	@echo "make lint       checks style and types only"
 	@echo "make bench      measures speed and memory; see $(OUT)/bench"
-	@echo "make weights    pretrains the weights that ship, from the scans in DATA=$(DATA); takes an hour"
+	@echo "make weights    pretrains the weights that ship, from the scans in DATA=$(DATA); takes two hours"
 	@echo "make accuracy   compares a few volumes with free tools; needs the labelled images at DATA"
 	@echo "make screenshots draws the panel and views; see $(OUT)/screenshots"
 	@echo "make clean      removes what the commands above wrote"
@@ -87,7 +87,7 @@ weights: $(WEIGHTS)
 
 $(OUT)/weights/%.safetensors: Resources/Models/data_sets.json | $(READY)
 	SSLSEG_DATA="$(abspath $(DATA))" OMP_NUM_THREADS=1 $(BIN)/sslseg pretrain --method $* --data $< -o $@ \
-	  --steps 2000 --batch 8 --patch 64 --max-pixels 192 --device cpu --cache $(OUT)/weights/slices \
+	  --steps 2500 --batch 8 --patch 96 --max-pixels 128 --device cpu --cache $(OUT)/weights/slices \
 	  $(if $(wildcard $(OUT)/weights/$*.run/state.safetensors),--resume)
 
 accuracy: $(READY)
