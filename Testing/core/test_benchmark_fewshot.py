@@ -167,6 +167,9 @@ def test_page_of_a_run_that_was_stopped_and_resumed(data, weights, tmp_path, cap
     again = run(*words, "--json")
     assert again.json["complete"]
     assert again.json["rows"] == 25
+    assert "![" in page
+    run(*words, "--slices", 1, "--report-only")
+    assert "![" not in (tmp_path / "out ü" / "fewshot-acdc.md").read_text(encoding="utf-8"), "points are no lines"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ Key = tuple[str, str]
 
 
 def write_report(rows: Sequence[Row], settings: FewshotSettings, command: str, page: Path) -> None:
-    """Write ``page`` (Markdown) and the plot beside it, with the ending .png.
+    """Write ``page`` (Markdown) and, for several numbers of annotations, a plot beside it with the ending .png.
 
     Args:
         rows: all results there are; those of other settings or of older weights are left out.
@@ -50,7 +50,7 @@ def write_report(rows: Sequence[Row], settings: FewshotSettings, command: str, p
     carried = [row for row in rows if row.job["mode"] == PROPAGATE]
     if carried:
         parts += ["## Label propagation, nothing trained\n", _PROPAGATION_TEXT, _propagation_table(carried)]
-    if trained:
+    if max(len(settings.patients), len(settings.slices)) > 1 and trained:  # a line needs more than a point
         plot_panels({f"{settings.protocol}: {_COUNTED[b]}": (_COUNTED[b], _lines(trained, b)) for b in BUDGETS}, plot)
         parts.append(f"![Dice against the number of annotations]({plot.name})\n")
     parts += ["## Measured on\n", provenance(rows)]
