@@ -7,22 +7,20 @@ before, weighted by the similarity of pixel features and by nearness:
 
 For features of unit length the first term is (cosine - 1) / τ, the similarity of Jabri et al., Space-Time
 Correspondence as a Contrastive Random Walk (NeurIPS 2020). It is bounded from below, so that a pixel that resembles
-none in the window follows the nearest ones. Afterwards the two neighbours of each slice are asked together, and
-structures that have ended give way to the background (:mod:`sslseg.presence`). Nothing is trained, and it is the
-teacher of the training.
+none in the window follows the nearest ones. Afterwards the two neighbours of each slice are asked together.
+Nothing is trained, and it is the teacher of the training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
 from sslseg.pixel_features import PixelFeatures, extend
-from sslseg.presence import presence
 from sslseg.progress import ShouldStop, never_stop
 
 TEMPERATURE = 0.03
@@ -73,7 +71,7 @@ def propagate_annotation(
     *,
     should_stop: ShouldStop = never_stop,
 ) -> Propagation:
-    """Complete the annotation of a volume, on the grid of its pixel features, as far as its structures reach.
+    """Complete the annotation of a volume, on the grid of its pixel features.
 
     Args:
         features: of all slices of the volume.
@@ -86,12 +84,7 @@ def propagate_annotation(
     pixel_mm = spacing_mm[1] * grid.native[0] / grid.model[0]
     coarse = grid.labels_to_model(labels).to(features.device)
     window = window_for(spacing_mm[0], pixel_mm)
-    found = propagate(features, coarse, n_classes, window=window, should_stop=should_stop)
-    if should_stop():
-        return found
-    left = found.probabilities[:, 1:] * presence(features, found.probabilities.argmax(1), coarse, n_classes)
-    present = torch.cat([1 - left.sum(1, keepdim=True), left], dim=1)
-    return replace(found, probabilities=torch.where(coarse[:, None] != IGNORE, found.probabilities, present))
+    return propagate(features, coarse, n_classes, window=window, should_stop=should_stop)
 
 
 def propagate(  # noqa: PLR0913 - what to propagate, how, and until when

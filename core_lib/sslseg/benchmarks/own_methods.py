@@ -100,18 +100,13 @@ def _annotated(case: Case, settings: OwnSettings) -> Completed:
     return _alone(finetune([case], _settings("fast", settings), preset=preset).model, case, settings)
 
 
-def _endless(case: Case, settings: OwnSettings) -> Completed:
-    """Propagation that does not ask where structures end."""
-    return Completed(travelled(case, _backbone(settings), with_intensities=True))
-
-
 def _outward(case: Case, settings: OwnSettings) -> Completed:
-    """The same, only outward from the annotated slices: both neighbours of a slice are not asked together."""
+    """Propagation only outward from the annotated slices: both neighbours of a slice are not asked together."""
     return Completed(travelled(case, _backbone(settings), with_intensities=True, sweeps=0))
 
 
 def _features(case: Case, settings: OwnSettings) -> Completed:
-    """As `endless`, by the features of the network without the intensities."""
+    """Propagation by the features of the network without the intensities."""
     return Completed(travelled(case, _backbone(settings), with_intensities=False))
 
 
@@ -138,7 +133,6 @@ PRODUCT: dict[str, Method] = {
 """SSLSegment, by the name of the method. The first line of the help is the legend of the page, as for all methods."""
 
 ABLATIONS: dict[str, Method] = {
-    "endless": _endless,
     "outward": _outward,
     "features": _features,
     "network": _network,

@@ -44,7 +44,7 @@ def propagated_labels(
 
 
 def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool, sweeps: int = SWEEPS) -> np.ndarray:
-    """Labels that travel through a volume, without the question where structures end.
+    """Labels that travel through a volume.
 
     Args:
         case: what is annotated.
