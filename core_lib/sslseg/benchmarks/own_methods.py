@@ -33,6 +33,11 @@ class Completed:
     labels: np.ndarray
     uncertainty: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, prediction: Prediction) -> Completed:
+        """What the product gives back."""
+        return cls(prediction.labels, prediction.uncertainty)
+
 
 @dataclass(frozen=True)
 class OwnSettings:
@@ -62,26 +67,22 @@ def _settings(preset: str, settings: OwnSettings) -> Settings:
 
 def _alone(model: Model, case: Case, settings: OwnSettings) -> Completed:
     """What a model says of the volume, as if nothing were annotated there."""
-    prediction = predict(model, case.volume, device=settings.device)
-    return Completed(prediction.labels, prediction.uncertainty)
+    return Completed.of(predict(model, case.volume, device=settings.device))
 
 
 def _fast(case: Case, settings: OwnSettings) -> Completed:
     """SSLSegment, preset fast."""
-    prediction = segment(case, "fast", settings)
-    return Completed(prediction.labels, prediction.uncertainty)
+    return Completed.of(segment(case, "fast", settings))
 
 
 def _balanced(case: Case, settings: OwnSettings) -> Completed:
     """SSLSegment, preset balanced."""
-    prediction = segment(case, "balanced", settings)
-    return Completed(prediction.labels, prediction.uncertainty)
+    return Completed.of(segment(case, "balanced", settings))
 
 
 def _propagation(case: Case, settings: OwnSettings) -> Completed:
     """SSLSegment without training: labels that travel by the features of its weights."""
-    carried = carry_labels(case, _settings("balanced", settings))
-    return Completed(carried.labels, carried.uncertainty)
+    return Completed.of(carry_labels(case, _settings("balanced", settings)))
 
 
 def _intensities(case: Case, settings: OwnSettings) -> Completed:
