@@ -1,11 +1,13 @@
 """What label propagation compares: intensities alone, or beside what a backbone sees."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from sslseg.annotation import IGNORE
 from sslseg.backbone import BACKBONES, BackboneConfig, UNet
-from sslseg.pixel_features import MAX_PIXELS, PixelFeatures, patch_features
+from sslseg.pixel_features import MAX_PIXELS, PixelFeatures, match_distance, patch_features
 from sslseg.slices import InPlaneGrid, SliceStack
 
 
@@ -57,3 +59,38 @@ def test_every_slice_goes_through_the_backbone_once(monkeypatch):
 def test_large_slices_are_compared_on_a_coarser_grid():
     features = PixelFeatures(make_stack(2, (150, 300)), make_backbone())
     assert features([0]).shape[-2:] == features.grid.model == (MAX_PIXELS // 2, MAX_PIXELS)
+
+
+def slow_match_distance(features, labels, window):
+    """The definition, pixel by pixel; beyond the border there is what is at the border."""
+    n, _, rows, columns = features.shape
+    found = []
+    for here, there in ((h, h + step) for h in range(n) for step in (-1, 1) if 0 <= h + step < n):
+        shown = np.argwhere((labels[here] > 0) & (labels[here] != IGNORE))
+        for r, c in np.ndindex(rows, columns):
+            if len(shown) and (abs(shown - (r, c)).max(1) <= 6).any():
+                moves = np.ndindex(2 * window + 1, 2 * window + 1)
+                others = [
+                    (np.clip(r + y - window, 0, rows - 1), np.clip(c + x - window, 0, columns - 1)) for y, x in moves
+                ]
+                found.append(min(((features[here][:, r, c] - features[there][:, y, x]) ** 2).sum() for y, x in others))
+    return sorted(found)[(len(found) - 1) // 2]  # of an even number torch takes the lower one
+
+
+@pytest.mark.parametrize("window", [1, 2])
+@pytest.mark.parametrize("known", [(0,), (2,), (1, 2)])
+def test_match_distance_equals_the_slow_reference(known, window):
+    features = torch.randn((4, 3, 13, 16), generator=torch.Generator().manual_seed(0))
+    labels = torch.full((4, 13, 16), IGNORE, dtype=torch.uint8)
+    for index in known:
+        labels[index] = 0
+        labels[index, 2:4, 3:5] = 1
+    found = match_distance(lambda indices: features[indices], labels, window)
+    expected = slow_match_distance(features.numpy(), labels.numpy(), window)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, IGNORE])
+def test_without_an_annotated_structure_there_is_no_match_distance(value):
+    labels = torch.full((3, 5, 5), value, dtype=torch.uint8)
+    assert match_distance(lambda indices: torch.ones(len(indices), 1, 5, 5), labels, 1) == 0

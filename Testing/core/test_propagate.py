@@ -30,8 +30,13 @@ def sparse(n, known, size=SIZE, classes=3):
     return labels
 
 
+TEMPERATURE = 0.03
+
+
 def run(features, labels, classes=3, window=1, **options):
-    return propagate(lambda indices: features[indices], labels, classes, window=window, **options)
+    """As labels travel, without the question where structures end (test_presence.py)."""
+    fixed = {"temperature": TEMPERATURE, "ends": False, **options}
+    return propagate(lambda indices: features[indices], labels, classes, window=window, **fixed)
 
 
 def slow_hop(here, origins, window, temperature):
@@ -76,7 +81,7 @@ def slow_walks(features, filled, k, window, temperature):
     return arrivals
 
 
-def slow_propagation(features, labels, classes, window, temperature=0.03):
+def slow_propagation(features, labels, classes, window, temperature=TEMPERATURE):
     """The whole algorithm in loops, for stacks of few and tiny slices."""
     features, labels = features.double().numpy(), labels.numpy()
     n, known = len(labels), labels != IGNORE
@@ -232,6 +237,21 @@ def test_a_request_ends_the_spreading_of_scribbles():
     found = run(random_features(3), labels, should_stop=lambda: True)
     assert found.weight.sum() == 1
     assert found.probabilities[1, :, 2, 2].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.2, 1.5])
+def test_the_unit_of_features_does_not_matter(scale):
+    """The temperature follows how much pixels differ, as long as that is not extreme."""
+    features, labels = random_features(5), sparse(5, (1, 4))
+    expected = run(features, labels, temperature=None, sweeps=0).probabilities
+    assert torch.allclose(run(scale * features, labels, temperature=None, sweeps=0).probabilities, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0.0, 0.003), (5.0, 0.2)])
+def test_temperature_has_bounds(noise, expected):
+    labels = sparse(3, (1,))
+    features = noise * random_features(3)
+    assert propagate_module.temperature_for(lambda indices: features[indices], labels, 1) == expected
 
 
 @pytest.mark.parametrize(

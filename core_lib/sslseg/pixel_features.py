@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from sslseg.annotation import IGNORE
 from sslseg.backbone import UNet
 from sslseg.device import autocast, move
 from sslseg.slices import InPlaneGrid, SliceStack, resize
@@ -12,8 +15,13 @@ from sslseg.slices import InPlaneGrid, SliceStack, resize
 MAX_PIXELS = 128
 """Longest side of the slices whose pixels are compared: finer grids cost more and find no better matches."""
 
+FeaturesOf = Callable[[list[int]], torch.Tensor]
+"""Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
+
 _PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
 _SHARE = 0.7  # scale of intensities and learned features beside each other
+_MARGIN = 6  # pixels around structures whose best matches are looked for
+_PAIRS = 16  # of slices in which they are
 _AT_ONCE = 8  # slices that the backbone sees together, to bound the memory
 
 
@@ -77,6 +85,37 @@ class PixelFeatures:
             with autocast(self.device):
                 features = move(backbone, self.device).eval()(images)
             self._learned.update(zip(part, F.normalize(features.float(), dim=1).half(), strict=True))
+
+
+def match_distance(features: FeaturesOf, labels: torch.Tensor, window: int) -> float:
+    """How much pixels differ from their best matches in the slice next door: by noise, and by how far away that is.
+
+    Args:
+        features: see :data:`FeaturesOf`.
+        labels: uint8 (slices, rows, columns), the annotation; pixels in and around its structures are asked.
+        window: half the width in pixels of the neighbourhood in which the match is searched.
+
+    Returns:
+        The median squared distance; 0 where no structure is annotated, or no slice lies next to one.
+    """
+    structures = (labels > 0) & (labels != IGNORE)
+    shown = torch.nonzero(structures.flatten(1).any(1))[:, 0].tolist()
+    pairs = [(index, index + step) for index in shown for step in (-1, 1) if 0 <= index + step < len(labels)]
+    chosen = pairs[:: max(1, len(pairs) // _PAIRS)]
+    found = [_to_best_match(features, here, there, structures[here], window) for here, there in chosen]
+    return float(torch.cat(found).median()) if found else 0.0
+
+
+def _to_best_match(features: FeaturesOf, here: int, there: int, structures: torch.Tensor, window: int) -> torch.Tensor:
+    """Squared distances of the pixels of slice ``here`` near ``structures`` to the most similar ones in ``there``."""
+    near = F.max_pool2d(structures[None].float(), 2 * _MARGIN + 1, stride=1, padding=_MARGIN)[0] > 0
+    rows, columns = torch.nonzero(near, as_tuple=True)
+    pixels, others = features([here])[0][:, rows, columns], extend(features([there]), window)[0]
+    best = torch.full_like(pixels[0], torch.inf)
+    for y in range(2 * window + 1):
+        for x in range(2 * window + 1):
+            best = torch.minimum(best, (pixels - others[:, rows + y, columns + x]).square_().sum(0))
+    return best
 
 
 def extend(maps: torch.Tensor, margin: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from sslseg.slices import InPlaneGrid, plane_of, resize
 from sslseg.volume import Volume
 
 _BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
-_LEAST_TRUST = 0.65  # share of the propagated labels far from every annotated slice; beside one it is 1
+_LEAST_TRUST = 0.8  # share of the propagated labels far from every annotated slice; beside one it is 1
 
 
 @dataclass

@@ -5,33 +5,30 @@ before, weighted by the similarity of pixel features and by nearness:
 
     w(p, q) = exp(-|f(p) - f(q)|² / (2 τ) - |p - q|² / (2 σ²))
 
-For features of unit length the first term is (cosine - 1) / τ, the similarity of Jabri et al., Space-Time
-Correspondence as a Contrastive Random Walk (NeurIPS 2020). It is bounded from below, so that a pixel that resembles
-none in the window follows the nearest ones. Afterwards the two neighbours of each slice are asked together.
-Nothing is trained, and it is the teacher of the training.
+τ follows the noise of the volume. For features of unit length the first term is (cosine - 1) / τ, the similarity of
+Jabri et al., Space-Time Correspondence as a Contrastive Random Walk (NeurIPS 2020). It is bounded from below, so that a
+pixel that resembles none in the window follows the nearest ones. Afterwards the two neighbours of each slice are asked
+together, and structures that have ended give way to the background (:mod:`sslseg.presence`). Nothing is trained, and it
+is the teacher of the training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
-from sslseg.pixel_features import PixelFeatures, extend
+from sslseg.pixel_features import FeaturesOf, PixelFeatures, extend, match_distance
+from sslseg.presence import presence
 from sslseg.progress import ShouldStop, never_stop
-
-TEMPERATURE = 0.03
-"""τ, for features whose distances are about 0 to 2, as those of unit vectors are."""
 
 SWEEPS = 2
 """Passes, there and back, in which both neighbours of each slice are asked together."""
 
-FeaturesOf = Callable[[list[int]], torch.Tensor]
-"""Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
-
+_TEMPERATURE, _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.4, 0.003, 0.2  # see temperature_for
 _EPSILON = 1e-12
 _LEAST_REACHED = 1e-6  # weight of what arrived
 _LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
@@ -71,7 +68,7 @@ def propagate_annotation(
     *,
     should_stop: ShouldStop = never_stop,
 ) -> Propagation:
-    """Complete the annotation of a volume, on the grid of its pixel features.
+    """Complete the annotation of a volume, on the grid of its pixel features, as far as its structures reach.
 
     Args:
         features: of all slices of the volume.
@@ -93,11 +90,12 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
     n_classes: int,
     *,
     window: int,
-    temperature: float = TEMPERATURE,
+    temperature: float | None = None,
     sweeps: int = SWEEPS,
+    ends: bool = True,
     should_stop: ShouldStop = never_stop,
 ) -> Propagation:
-    """Complete a sparse annotation of a stack of slices.
+    """Complete a sparse annotation of a stack of slices, as far as its structures reach.
 
     Args:
         features: gives (n, channels, rows, columns) for slice indices.
@@ -105,12 +103,15 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
             parts of slices and scribbles.
         n_classes: number of classes, background included.
         window: half the width in pixels of the neighbourhood that is searched; σ is two thirds of it.
-        temperature: τ; smaller trusts the most similar pixels more.
+        temperature: τ; smaller trusts the most similar pixels more. None: that of :func:`temperature_for`.
         sweeps: see :data:`SWEEPS`.
+        ends: whether structures that have ended give way to the background, see :mod:`sslseg.presence`.
         should_stop: asked before every step; True leaves the slices further away un-reached.
     """
     known = labels != IGNORE
     start = torch.stack([labels == c for c in range(n_classes)], dim=1).float()
+    if temperature is None:
+        temperature = temperature_for(features, labels, window)
     hop = _Hop(features, window, temperature, should_stop)
     sources = [int(s) for s in torch.nonzero(known.flatten(1).any(1))[:, 0]]
     filled = {s: _fill(hop, s, start[s : s + 1], known[s : s + 1, None]) for s in sources}
@@ -131,7 +132,24 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
         total[s], weight[s] = filled[s][0], filled[s][0].sum(0, keepdim=True)
     found = _finish(total, weight, disagreement, start, known[:, None])
     refined = _refine(hop, found.probabilities, weight > _LEAST_REACHED, start, known[:, None], sweeps=sweeps)
+    if ends and not should_stop():
+        left = refined[:, 1:] * presence(features, refined.argmax(1), labels, n_classes)
+        refined = torch.where(known[:, None], refined, torch.cat([1 - left.sum(1, keepdim=True), left], dim=1))
     return Propagation(refined, found.weight)
+
+
+def temperature_for(features: FeaturesOf, labels: torch.Tensor, window: int) -> float:
+    """τ for a volume: a share of the usual distance of a pixel to its best match next door.
+
+    In an image without noise a small difference tells tissues apart that in a noisy one is nothing.
+
+    Args:
+        features: see :data:`sslseg.pixel_features.FeaturesOf`.
+        labels: as for :func:`propagate`.
+        window: half the width in pixels of the neighbourhood in which the best match is searched.
+    """
+    usual = match_distance(features, labels, window)
+    return min(max(_TEMPERATURE * usual, _LEAST_TEMPERATURE), _MOST_TEMPERATURE)
 
 
 class _Hop:

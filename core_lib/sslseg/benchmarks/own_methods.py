@@ -20,6 +20,8 @@ from sslseg.presets import PRESETS
 from sslseg.pretrained import starting_weights
 from sslseg.settings import NO_WEIGHTS, Settings
 
+_ONE_TEMPERATURE = 0.03  # the best for cardiac and hippocampal images
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -101,14 +103,24 @@ def _annotated(case: Case, settings: OwnSettings) -> Completed:
     return _alone(finetune([case], _settings("fast", settings), preset=preset).model, case, settings)
 
 
-def _outward(case: Case, settings: OwnSettings) -> Completed:
-    """Propagation only outward from the annotated slices: both neighbours of a slice are not asked together."""
-    return Completed(travelled(case, _backbone(settings), with_intensities=True, sweeps=0))
-
-
 def _features(case: Case, settings: OwnSettings) -> Completed:
     """Propagation by the features of the network without the intensities."""
     return Completed(travelled(case, _backbone(settings), with_intensities=False))
+
+
+def _one_temperature(case: Case, settings: OwnSettings) -> Completed:
+    """Propagation with one temperature for all volumes."""
+    return Completed(travelled(case, _backbone(settings), temperature=_ONE_TEMPERATURE))
+
+
+def _endless(case: Case, settings: OwnSettings) -> Completed:
+    """Propagation that does not ask where structures end."""
+    return Completed(travelled(case, _backbone(settings), ends=False))
+
+
+def _outward(case: Case, settings: OwnSettings) -> Completed:
+    """Propagation only outward from the annotated slices: both neighbours of a slice are not asked together."""
+    return Completed(travelled(case, _backbone(settings), sweeps=0))
 
 
 def _backbone(settings: OwnSettings) -> UNet | None:
@@ -134,8 +146,10 @@ PRODUCT: dict[str, Method] = {
 """SSLSegment, by the name of the method. The first line of the help is the legend of the page, as for all methods."""
 
 ABLATIONS: dict[str, Method] = {
-    "outward": _outward,
     "features": _features,
+    "one-temperature": _one_temperature,
+    "endless": _endless,
+    "outward": _outward,
     "network": _network,
     "annotated": _annotated,
 }

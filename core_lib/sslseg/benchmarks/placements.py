@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from sslseg.benchmarks.datasets import LabelledVolume, Subject, load
-from sslseg.benchmarks.own_methods import OwnSettings, segment
+from sslseg.benchmarks.own_methods import PRODUCT, OwnSettings
 from sslseg.suggest import suggest
 
 INNER, ENDS, SUGGESTED = PLACEMENTS = ("inner", "ends", "suggested")
 """Middles of equal parts of the labelled extent; its first and last slice and evenly between; the tool's own choice."""
 
-SUGGESTING_PRESET = "fast"
+_SUGGESTED_BY = "propagation"  # the first answer, seconds after each annotation
 
 
 def chosen_slices(subject: Subject, placement: str, k: int, draw: int, settings: OwnSettings) -> list[int]:
@@ -55,10 +54,11 @@ def _suggested(subject: Subject, k: int, draw: int, settings: OwnSettings) -> tu
     if k == 1:
         return tuple(chosen_slices(subject, INNER, 1, draw, settings))
     before = _suggested(subject, k - 1, draw, settings)
-    return (*before, _next_slice(volume, before, replace(settings, seed=draw)))
+    return (*before, _next_slice(volume, before, settings))
 
 
 def _next_slice(volume: LabelledVolume, annotated: Sequence[int], settings: OwnSettings) -> int:
     case = volume.annotated(annotated)
-    prediction = segment(case, SUGGESTING_PRESET, settings)
-    return suggest(prediction.labels, prediction.uncertainty, case.annotation, case.axis, 1)[0].index
+    answer = PRODUCT[_SUGGESTED_BY](case, settings)
+    assert answer.uncertainty is not None
+    return suggest(answer.labels, answer.uncertainty, case.annotation, case.axis, 1)[0].index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from sslseg.backbone import BACKBONES, BackboneConfig, UNet
 from sslseg.benchmarks.datasets import LabelledVolume
 from sslseg.device import seeded
 from sslseg.model import load_backbone
-from sslseg.pixel_features import MAX_PIXELS, PixelFeatures
-from sslseg.propagate import SWEEPS, FeaturesOf, propagate, window_for
+from sslseg.pixel_features import MAX_PIXELS, FeaturesOf, PixelFeatures
+from sslseg.propagate import propagate, window_for
 from sslseg.sampling import Case
 from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 
@@ -43,14 +44,14 @@ def propagated_labels(
     return travelled(volume.annotated([middle]), backbone, with_intensities=with_intensities), middle
 
 
-def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool, sweeps: int = SWEEPS) -> np.ndarray:
-    """Labels that travel through a volume.
+def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool = True, **options: Any) -> np.ndarray:
+    """Labels that travel through a volume, the product's way or another.
 
     Args:
         case: what is annotated.
         backbone: whose features are compared; None: intensities alone.
         with_intensities: compare these as well, as the product does.
-        sweeps: see :func:`sslseg.propagate.propagate`.
+        options: of :func:`sslseg.propagate.propagate`.
 
     Returns:
         uint8 (K, J, I) class indices.
@@ -65,7 +66,7 @@ def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool, swee
         grid.labels_to_model(labels),
         case.annotation.n_classes,
         window=window_for(slice_mm, row_mm * grid.native[0] / grid.model[0]),
-        sweeps=sweeps,
+        **options,
     )
     classes = grid.to_native(found.probabilities).argmax(1).to(torch.uint8).numpy()
     return np.moveaxis(classes, 0, case.axis)

@@ -21,7 +21,7 @@ from sslseg.benchmarks.within_settings import WithinSettings
 _PLACEMENT_TEXT = {
     "inner": "the middles of k equal parts of the labelled extent",
     "ends": "its first and last slice and evenly between",
-    "suggested": "the middle, then what the tool itself suggests (preset fast)",
+    "suggested": "the middle, then what the tool itself suggests after its first answer",
 }
 
 _HD95_TEXT = (
