@@ -40,10 +40,14 @@ def run(features, labels, classes=3, window=1, **options):
 
 
 def slow_hop(here, origins, window, temperature):
-    """One step, pixel by pixel: (classes, rows, columns) at features ``here`` from pairs of features and classes."""
+    """One step, pixel by pixel: (classes, rows, columns) at features ``here`` from pairs of features and classes.
+
+    The second result is how little the pixels resemble those, minus the logarithm of the mean similarity.
+    """
     result, sigma = np.zeros(origins[0][1].shape), 2 / 3 * window
+    mismatch = np.zeros((1, *result.shape[1:]))
     for r, c in np.ndindex(*result.shape[1:]):
-        total, weights = np.zeros(len(result)), 0.0
+        total, weights, alike = np.zeros(len(result)), 0.0, 0.0
         for (y, x), (there, mass) in itertools.product(np.ndindex(*result.shape[1:]), origins):
             if abs(y - r) > window or abs(x - c) > window:
                 continue
@@ -52,8 +56,10 @@ def slow_hop(here, origins, window, temperature):
             weight = math.exp(max(-unlike / (2 * temperature), -20.0) - near)
             total += weight * mass[:, y, x]
             weights += weight
+            alike += math.exp(-near)
         result[:, r, c] = total / weights
-    return result
+        mismatch[0, r, c] = math.log(alike / weights)
+    return result, mismatch
 
 
 def slow_fill(features, one_hot, known, window, temperature):
@@ -62,22 +68,24 @@ def slow_fill(features, one_hot, known, window, temperature):
     for s in (s for s in range(len(known)) if known[s].any()):
         mass = one_hot[s]
         for _ in range(0 if known[s].all() else 12):
-            mass = np.where(known[s], one_hot[s], slow_hop(features[s], [(features[s], mass)], window, temperature))
+            mass = np.where(known[s], one_hot[s], slow_hop(features[s], [(features[s], mass)], window, temperature)[0])
         filled[s] = mass
     return filled
 
 
 def slow_walks(features, filled, k, window, temperature):
-    """What reaches slice ``k`` from either side: (classes, distance)."""
-    n, arrivals = len(features), [(filled[k], 1)] if k in filled else []
+    """What reaches slice ``k`` from either side: (classes, distance, mismatch on the way)."""
+    n, arrivals = len(features), [(filled[k], 1, np.zeros_like(filled[k][:1]))] if k in filled else []
     for step in (-1, 1) if k not in filled else ():
         source = next((s for s in range(k - step, n if step < 0 else -1, -step) if s in filled), None)
         if source is None:
             continue
-        mass = filled[source]
+        mass, sum_of_mismatch = filled[source], np.zeros_like(filled[source][:1])
         for at in range(source + step, k + step, step):
-            mass = slow_hop(features[at], [(features[at - step], mass)], window, temperature)
-        arrivals.append((mass, abs(k - source)))
+            travelling = np.concatenate([mass, sum_of_mismatch])
+            moved, mismatch = slow_hop(features[at], [(features[at - step], travelling)], window, temperature)
+            mass, sum_of_mismatch = moved[:-1], moved[-1:] + mismatch
+        arrivals.append((mass, abs(k - source), sum_of_mismatch))
     return arrivals
 
 
@@ -93,19 +101,21 @@ def slow_propagation(features, labels, classes, window, temperature=TEMPERATURE)
     for k in range(n):
         arrivals = slow_walks(features, filled, k, window, temperature)
         for r, c in np.ndindex(*labels.shape[1:]):
-            here = [(mass[:, r, c] / mass[:, r, c].sum(), mass[:, r, c].sum() / d) for mass, d in arrivals]
-            weight = sum(w for _, w in here)
+            here = [
+                (m[:, r, c] / m[:, r, c].sum(), m[:, r, c].sum() / d, math.exp(-x[0, r, c])) for m, d, x in arrivals
+            ]
+            weight = sum(w for _, w, _ in here)
             reached |= {k} if weight > 1e-6 else set()
             if known[k, r, c]:
                 probabilities[k, :, r, c], trust[k, 0, r, c] = one_hot[k, :, r, c], 1
             elif weight > 1e-6:
-                probabilities[k, :, r, c] = sum(p * w for p, w in here) / weight
+                probabilities[k, :, r, c] = sum(p * w * x for p, w, x in here) / sum(w * x for _, w, x in here)
                 disagreement = abs(here[0][0] - here[1][0]).sum() / 2 if len(here) == 2 else 0
                 trust[k, 0, r, c] = min(weight, 1) * (1 - disagreement)
     for k in [*range(n), *reversed(range(n))]:
         both = [(features[o], probabilities[o]) for o in (k - 1, k + 1) if o in reached]
         if both and not known[k].all():
-            probabilities[k] = np.where(known[k], one_hot[k], slow_hop(features[k], both, window, temperature))
+            probabilities[k] = np.where(known[k], one_hot[k], slow_hop(features[k], both, window, temperature)[0])
     return probabilities, trust
 
 
@@ -166,6 +176,19 @@ def test_two_sources_are_blended_by_their_distance():
         share = (1 / index) / (1 / index + 1 / (4 - index))
         assert torch.allclose(found.probabilities[index, 1], torch.tensor(share), atol=1e-5)
         assert torch.allclose(found.weight[index], torch.zeros(1), atol=1e-5), "they contradict each other"
+
+
+@pytest.mark.parametrize("end", [3, 4, 7, 8])
+def test_a_structure_ends_between_two_annotated_slices_where_it_looks_like_it(end):
+    """Not half-way, as distance alone would have it: the walk over its end matched badly, and the other one did not."""
+    truth = torch.zeros((12, 9, 9), dtype=torch.uint8)
+    truth[:end, 2:7, 2:7] = 1
+    features = truth[:, None] + 0.1 * torch.randn((12, 1, 9, 9), generator=torch.Generator().manual_seed(0))
+    labels = torch.full_like(truth, IGNORE)
+    labels[[0, 11]] = truth[[0, 11]]
+    found = run(features, labels, classes=2, temperature=None).probabilities.argmax(1)
+    assert (found == truth).float().mean() > 0.98
+    assert [bool(shown.any()) for shown in found == 1] == [index < end for index in range(12)]
 
 
 def test_scribble_fills_its_slice():

@@ -7,9 +7,10 @@ before, weighted by the similarity of pixel features and by nearness:
 
 τ follows the noise of the volume. For features of unit length the first term is (cosine - 1) / τ, the similarity of
 Jabri et al., Space-Time Correspondence as a Contrastive Random Walk (NeurIPS 2020). It is bounded from below, so that a
-pixel that resembles none in the window follows the nearest ones. Afterwards the two neighbours of each slice are asked
-together, and structures that have ended give way to the background (:mod:`sslseg.presence`). Nothing is trained, and it
-is the teacher of the training.
+pixel that resembles none in the window follows the nearest ones. What comes from both sides is blended by how well it
+matched on its way, and by how far it came. Afterwards the two neighbours of each slice are asked together, and
+structures that have ended give way to the background (:mod:`sslseg.presence`). Nothing is trained, and it is the
+teacher of the training.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ SWEEPS = 2
 """Passes, there and back, in which both neighbours of each slice are asked together."""
 
 _TEMPERATURE, _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.4, 0.003, 0.2  # see temperature_for
-_EPSILON = 1e-12
+_EPSILON = 1e-35
+_MOST_MISMATCH = 50.0  # of a walk; a float holds its exponential
 _LEAST_REACHED = 1e-6  # weight of what arrived
 _LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
 _PAIRS = 16  # of slices that are compared at once, to bound the memory
@@ -116,22 +118,13 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
     sources = [int(s) for s in torch.nonzero(known.flatten(1).any(1))[:, 0]]
     filled = {s: _fill(hop, s, start[s : s + 1], known[s : s + 1, None]) for s in sources}
 
-    total = torch.zeros_like(start)
-    weight = torch.zeros_like(start[:, :1])
-    disagreement = torch.zeros_like(weight)
-    for mass, slices, distance in _chains(hop, filled, sources, len(labels)):
-        share = mass.sum(1, keepdim=True)
-        towards = share / distance
-        mean = total[slices] / weight[slices].clamp_min(_EPSILON)
-        here = mass / share.clamp_min(_EPSILON)
-        met = (weight[slices] > _EPSILON) & (share > _EPSILON)
-        disagreement[slices] = torch.where(met, (mean - here).abs().sum(1, keepdim=True) / 2, disagreement[slices])
-        total[slices] += here * towards
-        weight[slices] += towards
-    for s in sources:
-        total[s], weight[s] = filled[s][0], filled[s][0].sum(0, keepdim=True)
-    found = _finish(total, weight, disagreement, start, known[:, None])
-    refined = _refine(hop, found.probabilities, weight > _LEAST_REACHED, start, known[:, None], sweeps=sweeps)
+    blend = _Blend(start)
+    for arrival in _chains(hop, filled, len(labels)):
+        blend.add(arrival)
+    for s, mass in filled.items():
+        blend.replace(s, mass)
+    found = blend.finish(known[:, None])
+    refined = _refine(hop, found.probabilities, blend.reached, start, known[:, None], sweeps=sweeps)
     if ends and not should_stop():
         left = refined[:, 1:] * presence(features, refined.argmax(1), labels, n_classes)
         refined = torch.where(known[:, None], refined, torch.cat([1 - left.sum(1, keepdim=True), left], dim=1))
@@ -158,27 +151,35 @@ class _Hop:
     def __init__(self, features: FeaturesOf, window: int, temperature: float, should_stop: ShouldStop) -> None:
         self.features = features
         self.window = window
+        self.sigma = 2 / 3 * window
         self.temperature = temperature
         self.should_stop = should_stop
 
-    def __call__(self, origin: list[int], target: list[int], mass: torch.Tensor) -> torch.Tensor:
-        """Move ``mass`` (pairs, classes, rows, columns), class probabilities times certainty, from origin to target.
+    def __call__(self, origin: list[int], target: list[int], mass: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Move ``mass`` (pairs, channels, rows, columns) from origin to target.
 
-        Nothing arrives any more once a stop is requested.
+        The channels are classes, their probabilities times certainty, and what else travels with them. Nothing arrives
+        any more once a stop is requested.
+
+        Returns:
+            What arrived, and (pairs, 1, rows, columns) how little the pixels there resemble those it came from: minus
+            the logarithm of their mean similarity, 0 to 20.
         """
-        moved = torch.zeros_like(mass)
+        moved, mismatch = torch.zeros_like(mass), torch.zeros_like(mass[:, :1])
         for first in range(0, len(origin), _PAIRS):
             if self.should_stop():
                 break
             part = slice(first, first + _PAIRS)
-            moved[part] = self._move([(origin[part], mass[part])], target[part])
-        return moved
+            moved[part], mismatch[part] = self._move([(origin[part], mass[part])], target[part])
+        return moved, mismatch
 
     def between(self, index: int, neighbours: list[int], probabilities: torch.Tensor) -> torch.Tensor:
         """What the ``neighbours`` of a slice say of it together, (1, classes, rows, columns)."""
-        return self._move([([n], probabilities[n : n + 1]) for n in neighbours], [index])
+        return self._move([([n], probabilities[n : n + 1]) for n in neighbours], [index])[0]
 
-    def _move(self, origins: list[tuple[list[int], torch.Tensor]], target: list[int]) -> torch.Tensor:
+    def _move(
+        self, origins: list[tuple[list[int], torch.Tensor]], target: list[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean over all origins and the whole window; only where one of them is not sure of the background."""
         area = _bounds([mass for _, mass in origins], self.window)
         first = origins[0][1]
@@ -186,10 +187,19 @@ class _Hop:
         here = self.features(target)[(..., *area)]
         for indices, mass in origins:
             self._add(here, indices, mass, area, sums)
-        moved = torch.zeros_like(first)
+        moved, mismatch = torch.zeros_like(first), torch.zeros_like(first[:, :1])
         moved[:, 0] = 1
         moved[(..., *area)] = sums[:, :-1] / sums[:, -1:]
-        return moved
+        alike = self._nearness(first.shape[-2:], first.device)[area] * len(origins)
+        mismatch[(..., *area)] = (alike / sums[:, -1:]).log().clamp_min(0)
+        return moved, mismatch
+
+    def _nearness(self, size: torch.Size, device: torch.device) -> torch.Tensor:
+        """What the weights of the pixels of a window add up to where all are alike, (rows, columns)."""
+        offsets = torch.arange(-self.window, self.window + 1, device=device)
+        kernel = torch.exp(-(offsets**2) / (2 * self.sigma**2))[None, None]
+        rows, columns = (F.conv1d(kernel.new_ones(1, 1, n), kernel, padding=self.window)[0, 0] for n in size)
+        return rows[:, None] * columns
 
     def _add(
         self, here: torch.Tensor, origin: list[int], mass: torch.Tensor, area: tuple[slice, slice], sums: torch.Tensor
@@ -198,14 +208,13 @@ class _Hop:
         there = extend(self.features(origin), self.window)
         # Like the mass, the weights are 0 outside of the slice.
         padded = F.pad(torch.cat([mass, torch.ones_like(mass[:, :1])], dim=1), (self.window,) * 4)
-        sigma = 2 / 3 * self.window
         for y in range(2 * self.window + 1):
             for x in range(2 * self.window + 1):
                 distance = (y - self.window) ** 2 + (x - self.window) ** 2
                 moved = (..., slice(area[0].start + y, area[0].stop + y), slice(area[1].start + x, area[1].stop + x))
                 unlike = (here - there[moved]).square_().sum(1, keepdim=True)
                 similarity = unlike.mul_(-0.5 / self.temperature).clamp_min_(_LEAST_SIMILAR)
-                sums.addcmul_(similarity.sub_(distance / (2 * sigma**2)).exp_(), padded[moved])
+                sums.addcmul_(similarity.sub_(distance / (2 * self.sigma**2)).exp_(), padded[moved])
 
 
 def _bounds(masses: list[torch.Tensor], window: int) -> tuple[slice, slice]:
@@ -253,43 +262,94 @@ def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> tor
         return mass
     annotated = mass
     for _ in range(_FILL_HOPS):
-        mass = torch.where(known, annotated, hop([index], [index], mass))
+        mass = torch.where(known, annotated, hop([index], [index], mass)[0])
     return mass
 
 
-def _chains(
-    hop: _Hop, filled: dict[int, torch.Tensor], sources: list[int], n_slices: int
-) -> Iterator[tuple[torch.Tensor, list[int], int]]:
+@dataclass(frozen=True)
+class _Arrival:
+    """What walks of the same length brought to different slices.
+
+    Attributes:
+        slices: where they are.
+        distance: their steps.
+        mass: (slices, classes, rows, columns).
+        mismatch: (slices, 1, rows, columns), added up over the steps.
+    """
+
+    slices: list[int]
+    distance: int
+    mass: torch.Tensor
+    mismatch: torch.Tensor
+
+
+def _chains(hop: _Hop, filled: dict[int, torch.Tensor], n_slices: int) -> Iterator[_Arrival]:
     """Walk outward from all annotated slices at once, each way to the next annotated slice or the end.
 
-    Yields (mass, slices, distance): what reached which slices after ``distance`` steps. No slice is named twice in one
-    yield, because two walks may meet in one slice after as many steps.
+    No slice is named twice in one arrival, because two walks may meet in one slice after as many steps.
     """
-    walks = [(s, step) for s in sources for step in (-1, 1)]
-    mass = {walk: filled[walk[0]] for walk in walks}
+    walks = [(s, step) for s in filled for step in (-1, 1)]
+    state = {walk: F.pad(filled[walk[0]], (0, 0, 0, 0, 0, 1)) for walk in walks}  # the mismatch is the last channel
     for distance in range(1, n_slices):
         walks = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
         if not walks:
             return
         targets = [s + step * distance for s, step in walks]
         origins = [t - step for t, (_, step) in zip(targets, walks, strict=True)]
-        moved = hop(origins, targets, torch.cat([mass[w] for w in walks]))
-        mass = {walk: moved[i : i + 1] for i, walk in enumerate(walks)}
+        moved, mismatch = hop(origins, targets, torch.cat([state[w] for w in walks]))
+        moved[:, -1:] += mismatch
+        state = {walk: moved[i : i + 1] for i, walk in enumerate(walks)}
         for way in (-1, 1):
             chosen = [i for i, (_, step) in enumerate(walks) if step == way]
             if chosen:
-                yield moved[chosen], [targets[i] for i in chosen], distance
+                yield _Arrival([targets[i] for i in chosen], distance, moved[chosen, :-1], moved[chosen, -1:])
 
 
-def _finish(
-    total: torch.Tensor, weight: torch.Tensor, disagreement: torch.Tensor, start: torch.Tensor, known: torch.Tensor
-) -> Propagation:
-    """Divide by the weights; where nothing arrived it is background that nobody should trust."""
-    reached = weight > _LEAST_REACHED
-    nothing = torch.zeros_like(total)
-    nothing[:, 0] = 1
-    probabilities = torch.where(reached, total / weight.clamp_min(_EPSILON), nothing)
-    trust = weight.clamp(0, 1) * (1 - disagreement.clamp(0, 1))
-    return Propagation(
-        torch.where(known, start, probabilities), torch.where(known, torch.ones_like(trust), trust * reached)
-    )
+class _Blend:
+    """What the walks say of each slice, weighted by how well they matched on their way and by its length.
+
+    A walk that had to take muscle for bone somewhere counts less than the one from the other side that saw bone only:
+    so a structure that ends between two annotated slices ends where it does, not half-way.
+    """
+
+    def __init__(self, start: torch.Tensor) -> None:
+        self.start = start
+        self.total = torch.zeros_like(start)
+        self.share = torch.zeros_like(start[:, :1])
+        self.weight = torch.zeros_like(self.share)
+        self.disagreement = torch.zeros_like(self.share)
+
+    def add(self, arrival: _Arrival) -> None:
+        """Take in what reached some slices."""
+        slices = arrival.slices
+        certainty = arrival.mass.sum(1, keepdim=True)
+        here = arrival.mass / certainty.clamp_min(_EPSILON)
+        mean = self.total[slices] / self.share[slices].clamp_min(_EPSILON)
+        met = (self.weight[slices] > _LEAST_REACHED) & (certainty > _LEAST_REACHED)
+        unlike = (mean - here).abs().sum(1, keepdim=True) / 2
+        self.disagreement[slices] = torch.where(met, unlike, self.disagreement[slices])
+        towards = certainty / arrival.distance
+        share = towards * torch.exp(-arrival.mismatch.clamp_max(_MOST_MISMATCH))
+        self.total[slices] += here * share
+        self.share[slices] += share
+        self.weight[slices] += towards
+
+    def replace(self, index: int, mass: torch.Tensor) -> None:
+        """Take an annotated slice, its labels spread over it."""
+        self.total[index] = mass[0]
+        self.share[index] = self.weight[index] = mass[0].sum(0, keepdim=True)
+
+    @property
+    def reached(self) -> torch.Tensor:
+        """Where anything arrived, bool (slices, 1, rows, columns)."""
+        return self.weight > _LEAST_REACHED
+
+    def finish(self, known: torch.Tensor) -> Propagation:
+        """Divide by the weights; where nothing arrived it is background that nobody should trust."""
+        nothing = torch.zeros_like(self.total)
+        nothing[:, 0] = 1
+        probabilities = torch.where(self.reached, self.total / self.share.clamp_min(_EPSILON), nothing)
+        trust = self.weight.clamp(0, 1) * (1 - self.disagreement.clamp(0, 1)) * self.reached
+        return Propagation(
+            torch.where(known, self.start, probabilities), torch.where(known, torch.ones_like(trust), trust)
+        )
