@@ -93,4 +93,4 @@ def test_match_distance_equals_the_slow_reference(known, window):
 @pytest.mark.parametrize("value", [0, IGNORE])
 def test_without_an_annotated_structure_there_is_no_match_distance(value):
     labels = torch.full((3, 5, 5), value, dtype=torch.uint8)
-    assert match_distance(lambda indices: torch.ones(len(indices), 1, 5, 5), labels, 1) == 0
+    assert match_distance(lambda indices: torch.ones(len(indices), 1, 5, 5), labels, 1) is None

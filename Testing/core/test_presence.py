@@ -44,10 +44,15 @@ def slow_presence(features, classes, labels, n_classes):
             pixels = features[i][:, classes[i] == c].T
             if len(pixels) and samples:
                 unlike[i] = 0.05 + np.mean([min(((p - s) ** 2).sum() for s in samples) for p in pixels])
-        beside = [unlike[i] for i in unlike if {i - 1, i + 1} & {*known}]
+        shown = {i for i in known if (classes[i] == c).any()}
+        beside = [unlike[i] for i in unlike if {i - 1, i + 1} & shown]
         for i in unlike if beside else ():
             odds = 12 * (classes[i] == c).sum() / np.mean(areas) * (np.mean(beside) / unlike[i]) ** 2
             found[i, c - 1] = odds**4 / (1 + odds**4)
+    for i in [*range(known[0]), *range(known[-1] + 1, n)]:
+        told = [c for c in range(1, n_classes) if (found[:, c - 1] != 1).any()]
+        for c in told:
+            found[i, c - 1] *= (classes[i] == c).any()
     for i in range(known[-1] + 1, n):
         found[i] = np.minimum(found[i], found[i - 1])
     for i in reversed(range(known[0])):
@@ -98,6 +103,22 @@ def test_a_structure_that_has_ended_does_not_come_back():
     features[[2, 7]] = 1.0
     found = ask(features, classes, annotated(classes, [0, 4, 5]))[:, 0] > 0.5
     assert found.tolist() == [True, True, False, True, True, True, True, False, False]
+
+
+def test_a_structure_that_is_gone_does_not_come_back():
+    classes = torch.stack([square(6), square(6), square(0), square(6), square(6)])
+    found = ask(torch.zeros(5, 2, *SIZE), classes, annotated(classes, [0]))[:, 0] > 0.5
+    assert found.tolist() == [True, True, False, False, False]
+
+
+def test_slices_beside_an_annotated_one_without_the_structure_say_nothing_of_it():
+    classes = torch.stack([square(6)] * 8 + [square(0)])
+    classes[7] = square(1)
+    features = torch.zeros(9, 2, *SIZE)
+    features[5:] = 1.0
+    found = ask(features, classes, annotated(classes, [0, 8]))[:, 0] > 0.5
+    assert found[:5].all()
+    assert not found[5:8].any()
 
 
 def test_one_structure_ends_and_the_other_goes_on():

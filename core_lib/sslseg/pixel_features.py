@@ -21,7 +21,7 @@ FeaturesOf = Callable[[list[int]], torch.Tensor]
 _PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
 _SHARE = 0.7  # scale of intensities and learned features beside each other
 _MARGIN = 6  # pixels around structures whose best matches are looked for
-_PAIRS = 16  # of slices in which they are
+_PAIRS, _PIXELS = 16, 1000  # of slices in which they are looked for; of each, up to twice as many
 _AT_ONCE = 8  # slices that the backbone sees together, to bound the memory
 
 
@@ -87,7 +87,7 @@ class PixelFeatures:
             self._learned.update(zip(part, F.normalize(features.float(), dim=1).half(), strict=True))
 
 
-def match_distance(features: FeaturesOf, labels: torch.Tensor, window: int) -> float:
+def match_distance(features: FeaturesOf, labels: torch.Tensor, window: int) -> float | None:
     """How much pixels differ from their best matches in the slice next door: by noise, and by how far away that is.
 
     Args:
@@ -96,20 +96,23 @@ def match_distance(features: FeaturesOf, labels: torch.Tensor, window: int) -> f
         window: half the width in pixels of the neighbourhood in which the match is searched.
 
     Returns:
-        The median squared distance; 0 where no structure is annotated, or no slice lies next to one.
+        The median squared distance; None where no structure is annotated, or no slice lies next to one.
     """
     structures = (labels > 0) & (labels != IGNORE)
     shown = torch.nonzero(structures.flatten(1).any(1))[:, 0].tolist()
     pairs = [(index, index + step) for index in shown for step in (-1, 1) if 0 <= index + step < len(labels)]
-    chosen = pairs[:: max(1, len(pairs) // _PAIRS)]
+    if not pairs:
+        return None
+    chosen = [pairs[int(place)] for place in torch.linspace(0, len(pairs) - 1, min(_PAIRS, len(pairs))).round()]
     found = [_to_best_match(features, here, there, structures[here], window) for here, there in chosen]
-    return float(torch.cat(found).median()) if found else 0.0
+    return float(torch.cat(found).median())
 
 
 def _to_best_match(features: FeaturesOf, here: int, there: int, structures: torch.Tensor, window: int) -> torch.Tensor:
     """Squared distances of the pixels of slice ``here`` near ``structures`` to the most similar ones in ``there``."""
     near = F.max_pool2d(structures[None].float(), 2 * _MARGIN + 1, stride=1, padding=_MARGIN)[0] > 0
-    rows, columns = torch.nonzero(near, as_tuple=True)
+    places = torch.nonzero(near)
+    rows, columns = places[:: max(1, len(places) // _PIXELS)].T
     pixels, others = features([here])[0][:, rows, columns], extend(features([there]), window)[0]
     best = torch.full_like(pixels[0], torch.inf)
     for y in range(2 * window + 1):

@@ -7,9 +7,9 @@ about as much as those right beside the annotated slices do:
 
 with A(c, z) the pixels of class c in slice z and A(c) their mean in the annotated slices that show it; d(c, z) the mean
 squared distance between the features of the pixels of class c in slice z and the most similar annotated ones of that
-class, and d(c) its mean over the slices next to annotated ones. That scale is what makes the question the same for
-every image: noise and fine texture make all distances larger, beside the annotated slices too. Beyond the outermost
-annotated slices a structure that has ended does not come back. How form and k were chosen: docs/design.md.
+class, and d(c) its mean over the slices next to annotated ones that show it. That scale is what makes the question the
+same for every image: noise and fine texture make all distances larger, beside the annotated slices too. Beyond the
+outermost annotated slices a structure that has ended does not come back. How it was chosen: docs/design.md.
 """
 
 from __future__ import annotations
@@ -39,37 +39,44 @@ def presence(features: FeaturesOf, classes: torch.Tensor, labels: torch.Tensor, 
     Returns:
         float32 (slices, foreground classes, 1, 1) in [0, 1]; 1 in annotated slices, and where there is nothing to tell.
     """
-    present = torch.ones(len(classes), n_classes - 1, device=classes.device)
+    present = torch.ones(len(classes), n_classes - 1)
+    area = [torch.bincount(part.flatten().long(), minlength=n_classes).tolist() for part in classes]
     annotated = torch.nonzero((labels != IGNORE).flatten(1).any(1))[:, 0].tolist()
-    beside = {index + step for index in annotated for step in (-1, 1)}
-    for c in range(1, n_classes):
-        area = (classes == c).flatten(1).sum(1)
-        shown = [index for index in annotated if area[index]]
-        samples = _samples(features, labels, c)
-        if samples is None:
-            continue
-        others = [index for index in range(len(classes)) if area[index] and index not in annotated]
-        unlike = {index: _unlike(features([index])[0][:, classes[index] == c], samples) for index in others}
-        near = [unlike[index] for index in others if index in beside]
+    shown = {c: [index for index in annotated if area[index][c]] for c in range(1, n_classes)}
+    samples = _samples(features, labels, annotated, n_classes)
+    unlike: dict[int, dict[int, float]] = {c: {} for c in samples}
+    for index in sorted({*range(len(classes))} - {*annotated}):
+        there = [c for c in samples if area[index][c]]
+        here = features([index])[0] if there else None
+        for c in there:
+            assert here is not None
+            unlike[c][index] = _unlike(here[:, classes[index] == c], samples[c])
+    for c, distances in unlike.items():
+        near = [distances[i] for i in {index + step for index in shown[c] for step in (-1, 1)} if i in distances]
         if not near:
             continue
         usual = sum(near) / len(near)
-        usual_area = float(area[shown].float().mean())
-        for index, distance in unlike.items():
-            odds = _MUCH_LESS * (float(area[index]) / usual_area) * (usual / distance) ** 2
+        usual_area = sum(area[index][c] for index in shown[c]) / len(shown[c])
+        for index, distance in distances.items():
+            odds = _MUCH_LESS * (area[index][c] / usual_area) * (usual / distance) ** 2
             present[index, c - 1] = odds**_SHARPNESS / (1 + odds**_SHARPNESS)
+        for index in [*range(annotated[0]), *range(annotated[-1] + 1, len(classes))]:
+            present[index, c - 1] *= bool(area[index][c])
     if annotated:
         _end_once(present, annotated[0], annotated[-1])
-    return present[:, :, None, None]
+    return present[:, :, None, None].to(classes.device)
 
 
-def _samples(features: FeaturesOf, labels: torch.Tensor, c: int) -> torch.Tensor | None:
-    """Features (channels, pixels) of annotated pixels of class ``c``; None: there are none."""
-    masks = labels == c
-    shown = torch.nonzero(masks.flatten(1).any(1))[:, 0].tolist()
-    if not shown:
-        return None
-    return _some(torch.cat([features([index])[0][:, masks[index]] for index in shown], dim=1), _MOST_ANNOTATED)
+def _samples(
+    features: FeaturesOf, labels: torch.Tensor, annotated: list[int], n_classes: int
+) -> dict[int, torch.Tensor]:
+    """Features (channels, pixels) of annotated pixels, by foreground class; not of classes without any."""
+    found: dict[int, list[torch.Tensor]] = {}
+    for index in annotated:
+        here = features([index])[0]
+        for c in (int(c) for c in labels[index].unique() if 0 < int(c) < n_classes):
+            found.setdefault(c, []).append(_some(here[:, labels[index] == c], _MOST_ANNOTATED))
+    return {c: _some(torch.cat(parts, dim=1), _MOST_ANNOTATED) for c, parts in sorted(found.items())}
 
 
 def _some(pixels: torch.Tensor, most: int) -> torch.Tensor:

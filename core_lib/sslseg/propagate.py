@@ -30,7 +30,10 @@ SWEEPS = 2
 """Passes, there and back, in which both neighbours of each slice are asked together."""
 
 _TEMPERATURE, _LEAST_TEMPERATURE, _MOST_TEMPERATURE = 0.4, 0.003, 0.2  # see temperature_for
+_USUAL_TEMPERATURE = 0.03  # where there is nothing to measure it by
+_Area = tuple[slice, slice]  # rows and columns
 _EPSILON = 1e-35
+_USUAL_MISMATCH = 0.75  # quantile of the first steps; what is below costs nothing
 _MOST_MISMATCH = 50.0  # of a walk; a float holds its exponential
 _LEAST_REACHED = 1e-6  # weight of what arrived
 _LEAST_SIMILAR = -20.0  # bound of the first term of the exponent
@@ -112,6 +115,8 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
     """
     known = labels != IGNORE
     start = torch.stack([labels == c for c in range(n_classes)], dim=1).float()
+    if bool(known.all()):
+        return Propagation(start, torch.ones_like(start[:, :1]))
     if temperature is None:
         temperature = temperature_for(features, labels, window)
     hop = _Hop(features, window, temperature, should_stop)
@@ -126,8 +131,10 @@ def propagate(  # noqa: PLR0913 - what to propagate, how, and until when
     found = blend.finish(known[:, None])
     refined = _refine(hop, found.probabilities, blend.reached, start, known[:, None], sweeps=sweeps)
     if ends and not should_stop():
-        left = refined[:, 1:] * presence(features, refined.argmax(1), labels, n_classes)
-        refined = torch.where(known[:, None], refined, torch.cat([1 - left.sum(1, keepdim=True), left], dim=1))
+        structures = refined[:, 1:]
+        before = structures.sum(1, keepdim=True)
+        structures *= presence(features, refined.argmax(1), labels, n_classes)
+        refined[:, :1] += before - structures.sum(1, keepdim=True)  # not 1 - the rest, which rounds below 0
     return Propagation(refined, found.weight)
 
 
@@ -142,6 +149,8 @@ def temperature_for(features: FeaturesOf, labels: torch.Tensor, window: int) -> 
         window: half the width in pixels of the neighbourhood in which the best match is searched.
     """
     usual = match_distance(features, labels, window)
+    if usual is None:
+        return _USUAL_TEMPERATURE
     return min(max(_TEMPERATURE * usual, _LEAST_TEMPERATURE), _MOST_TEMPERATURE)
 
 
@@ -155,33 +164,35 @@ class _Hop:
         self.temperature = temperature
         self.should_stop = should_stop
 
-    def __call__(self, origin: list[int], target: list[int], mass: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, origin: list[int], target: list[int], mass: torch.Tensor, area: _Area
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Move ``mass`` (pairs, channels, rows, columns) from origin to target.
 
-        The channels are classes, their probabilities times certainty, and what else travels with them. Nothing arrives
-        any more once a stop is requested.
+        The channels are classes, their probabilities times certainty, and what else travels with them. Outside of the
+        ``area`` all is background. Nothing arrives any more once a stop is requested.
 
         Returns:
             What arrived, and (pairs, 1, rows, columns) how little the pixels there resemble those it came from: minus
-            the logarithm of their mean similarity, 0 to 20.
+            the logarithm of their mean similarity, 0 to 20; 0 outside of the area.
         """
         moved, mismatch = torch.zeros_like(mass), torch.zeros_like(mass[:, :1])
         for first in range(0, len(origin), _PAIRS):
             if self.should_stop():
                 break
             part = slice(first, first + _PAIRS)
-            moved[part], mismatch[part] = self._move([(origin[part], mass[part])], target[part])
+            moved[part], mismatch[part] = self._move([(origin[part], mass[part])], target[part], area)
         return moved, mismatch
 
     def between(self, index: int, neighbours: list[int], probabilities: torch.Tensor) -> torch.Tensor:
         """What the ``neighbours`` of a slice say of it together, (1, classes, rows, columns)."""
-        return self._move([([n], probabilities[n : n + 1]) for n in neighbours], [index])[0]
+        area = _reach(_unsure(probabilities[neighbours]), self.window)
+        return self._move([([n], probabilities[n : n + 1]) for n in neighbours], [index], area)[0]
 
     def _move(
-        self, origins: list[tuple[list[int], torch.Tensor]], target: list[int]
+        self, origins: list[tuple[list[int], torch.Tensor]], target: list[int], area: _Area
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mean over all origins and the whole window; only where one of them is not sure of the background."""
-        area = _bounds([mass for _, mass in origins], self.window)
+        """The mean over all origins and the whole window; only in the area."""
         first = origins[0][1]
         sums = first.new_zeros((len(first), first.shape[1] + 1, *(part.stop - part.start for part in area)))
         here = self.features(target)[(..., *area)]
@@ -191,7 +202,7 @@ class _Hop:
         moved[:, 0] = 1
         moved[(..., *area)] = sums[:, :-1] / sums[:, -1:]
         alike = self._nearness(first.shape[-2:], first.device)[area] * len(origins)
-        mismatch[(..., *area)] = (alike / sums[:, -1:]).log().clamp_min(0)
+        mismatch[(..., *area)] = (alike / sums[:, -1:]).log().clamp_min_(0)
         return moved, mismatch
 
     def _nearness(self, size: torch.Size, device: torch.device) -> torch.Tensor:
@@ -201,9 +212,7 @@ class _Hop:
         rows, columns = (F.conv1d(kernel.new_ones(1, 1, n), kernel, padding=self.window)[0, 0] for n in size)
         return rows[:, None] * columns
 
-    def _add(
-        self, here: torch.Tensor, origin: list[int], mass: torch.Tensor, area: tuple[slice, slice], sums: torch.Tensor
-    ) -> None:
+    def _add(self, here: torch.Tensor, origin: list[int], mass: torch.Tensor, area: _Area, sums: torch.Tensor) -> None:
         """Add the weighted classes, and as a last channel the weights, of the windows of ``origin`` to ``sums``."""
         there = extend(self.features(origin), self.window)
         # Like the mass, the weights are 0 outside of the slice.
@@ -217,9 +226,13 @@ class _Hop:
                 sums.addcmul_(similarity.sub_(distance / (2 * self.sigma**2)).exp_(), padded[moved])
 
 
-def _bounds(masses: list[torch.Tensor], window: int) -> tuple[slice, slice]:
+def _unsure(mass: torch.Tensor) -> torch.Tensor:
+    """Where any of the slices (n, channels, rows, columns) is not sure of the background, (rows, columns)."""
+    return (mass[:, 0] < _SURE).any(0)
+
+
+def _reach(unsure: torch.Tensor, window: int) -> _Area:
     """Rows and columns that anything but sure background can reach in one step."""
-    unsure = torch.stack([(mass[:, 0] < _SURE).any(0) for mass in masses]).any(0)
     area = []
     for dimension, size in enumerate(unsure.shape):
         found = torch.nonzero(unsure.any(1 - dimension))[:, 0]
@@ -262,8 +275,15 @@ def _fill(hop: _Hop, index: int, mass: torch.Tensor, known: torch.Tensor) -> tor
         return mass
     annotated = mass
     for _ in range(_FILL_HOPS):
-        mass = torch.where(known, annotated, hop([index], [index], mass)[0])
+        mass = torch.where(known, annotated, hop([index], [index], mass, _reach(_unsure(mass), hop.window))[0])
     return mass
+
+
+def _usual(mismatch: torch.Tensor) -> float:
+    """What a step costs that is no worse than most, from that of all pixels (walks, 1, rows, columns)."""
+    if not mismatch.numel():
+        return 0.0
+    return float(mismatch.flatten(1).quantile(_USUAL_MISMATCH, dim=1).median())
 
 
 @dataclass(frozen=True)
@@ -274,7 +294,7 @@ class _Arrival:
         slices: where they are.
         distance: their steps.
         mass: (slices, classes, rows, columns).
-        mismatch: (slices, 1, rows, columns), added up over the steps.
+        mismatch: (slices, 1, rows, columns), what exceeds that of a usual step, added up over the steps.
     """
 
     slices: list[int]
@@ -290,14 +310,21 @@ def _chains(hop: _Hop, filled: dict[int, torch.Tensor], n_slices: int) -> Iterat
     """
     walks = [(s, step) for s in filled for step in (-1, 1)]
     state = {walk: F.pad(filled[walk[0]], (0, 0, 0, 0, 0, 1)) for walk in walks}  # the mismatch is the last channel
+    usual = 0.0
+    unsure = torch.zeros_like(next(iter(filled.values()))[0, 0], dtype=torch.bool) if filled else torch.zeros(0, 0)
     for distance in range(1, n_slices):
         walks = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
         if not walks:
             return
         targets = [s + step * distance for s, step in walks]
         origins = [t - step for t, (_, step) in zip(targets, walks, strict=True)]
-        moved, mismatch = hop(origins, targets, torch.cat([state[w] for w in walks]))
-        moved[:, -1:] += mismatch
+        mass = torch.cat([state[w] for w in walks])
+        unsure = unsure | _unsure(mass)  # one area for all, which never shrinks: walks that meet have the same history
+        area = _reach(unsure, hop.window)
+        moved, mismatch = hop(origins, targets, mass, area)
+        if distance == 1:
+            usual = _usual(mismatch[(..., *area)])
+        moved[:, -1:] += (mismatch - usual).clamp_min_(0)
         state = {walk: moved[i : i + 1] for i, walk in enumerate(walks)}
         for way in (-1, 1):
             chosen = [i for i, (_, step) in enumerate(walks) if step == way]
