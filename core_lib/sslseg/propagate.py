@@ -283,7 +283,8 @@ def _usual(mismatch: torch.Tensor) -> float:
     """What a step costs that is no worse than most, from that of all pixels (walks, 1, rows, columns)."""
     if not mismatch.numel():
         return 0.0
-    return float(mismatch.flatten(1).quantile(_USUAL_MISMATCH, dim=1).median())
+    each = [walk.quantile(_USUAL_MISMATCH) for walk in mismatch]  # of all walks at once it refuses many pixels
+    return float(torch.stack(each).median())
 
 
 @dataclass(frozen=True)
