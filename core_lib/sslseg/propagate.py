@@ -177,11 +177,13 @@ class _Hop:
             the logarithm of their mean similarity, 0 to 20; 0 outside of the area.
         """
         moved, mismatch = torch.zeros_like(mass), torch.zeros_like(mass[:, :1])
+        alike = self._nearness(mass.shape[-2:], mass.device)[area]
         for first in range(0, len(origin), _PAIRS):
             if self.should_stop():
                 break
             part = slice(first, first + _PAIRS)
-            moved[part], mismatch[part] = self._move([(origin[part], mass[part])], target[part], area)
+            moved[part], similar = self._move([(origin[part], mass[part])], target[part], area)
+            mismatch[(part, slice(None), *area)] = (alike / similar).log().clamp_min_(0)
         return moved, mismatch
 
     def between(self, index: int, neighbours: list[int], probabilities: torch.Tensor) -> torch.Tensor:
@@ -192,18 +194,16 @@ class _Hop:
     def _move(
         self, origins: list[tuple[list[int], torch.Tensor]], target: list[int], area: _Area
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mean over all origins and the whole window; only in the area."""
+        """The mean over all origins and the whole window, and the sum of the weights in the area; only there."""
         first = origins[0][1]
         sums = first.new_zeros((len(first), first.shape[1] + 1, *(part.stop - part.start for part in area)))
         here = self.features(target)[(..., *area)]
         for indices, mass in origins:
             self._add(here, indices, mass, area, sums)
-        moved, mismatch = torch.zeros_like(first), torch.zeros_like(first[:, :1])
+        moved = torch.zeros_like(first)
         moved[:, 0] = 1
         moved[(..., *area)] = sums[:, :-1] / sums[:, -1:]
-        alike = self._nearness(first.shape[-2:], first.device)[area] * len(origins)
-        mismatch[(..., *area)] = (alike / sums[:, -1:]).log().clamp_min_(0)
-        return moved, mismatch
+        return moved, sums[:, -1:]
 
     def _nearness(self, size: torch.Size, device: torch.device) -> torch.Tensor:
         """What the weights of the pixels of a window add up to where all are alike, (rows, columns)."""
@@ -312,7 +312,7 @@ def _chains(hop: _Hop, filled: dict[int, torch.Tensor], n_slices: int) -> Iterat
     walks = [(s, step) for s in filled for step in (-1, 1)]
     state = {walk: F.pad(filled[walk[0]], (0, 0, 0, 0, 0, 1)) for walk in walks}  # the mismatch is the last channel
     usual = 0.0
-    unsure = torch.zeros_like(next(iter(filled.values()))[0, 0], dtype=torch.bool) if filled else torch.zeros(0, 0)
+    unsure = torch.tensor(False)
     for distance in range(1, n_slices):
         walks = [w for w in walks if 0 <= w[0] + w[1] * distance < n_slices and w[0] + w[1] * distance not in filled]
         if not walks:
