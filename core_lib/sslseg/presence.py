@@ -8,11 +8,14 @@ about as much as those right beside the annotated slices do:
 with A(c, z) the pixels of class c in slice z and A(c) their mean in the annotated slices that show it; d(c, z) the mean
 squared distance between the features of the pixels of class c in slice z and the most similar annotated ones of that
 class, and d(c) its mean over the slices next to annotated ones that show it. That scale is what makes the question the
-same for every image: noise and fine texture make all distances larger, beside the annotated slices too. Beyond the
-outermost annotated slices a structure that has ended does not come back. How it was chosen: docs/design.md.
+same for every image: noise and fine texture make all distances larger, beside the annotated slices too. Between two
+annotated slices that show a structure it is there. Beyond the outermost annotated slices a structure that has ended does
+not come back. How it was chosen: docs/design.md.
 """
 
 from __future__ import annotations
+
+from bisect import bisect
 
 import torch
 
@@ -58,6 +61,8 @@ def presence(features: FeaturesOf, classes: torch.Tensor, labels: torch.Tensor, 
         usual = sum(near) / len(near)
         usual_area = sum(area[index][c] for index in shown[c]) / len(shown[c])
         for index, distance in distances.items():
+            if _enclosed(index, annotated, shown[c]):
+                continue
             odds = _MUCH_LESS * (area[index][c] / usual_area) * (usual / distance) ** 2
             present[index, c - 1] = odds**_SHARPNESS / (1 + odds**_SHARPNESS)
         for index in [*range(annotated[0]), *range(annotated[-1] + 1, len(classes))]:
@@ -65,6 +70,12 @@ def presence(features: FeaturesOf, classes: torch.Tensor, labels: torch.Tensor, 
     if annotated:
         _end_once(present, annotated[0], annotated[-1])
     return present[:, :, None, None].to(classes.device)
+
+
+def _enclosed(index: int, annotated: list[int], shown: list[int]) -> bool:
+    """Whether the annotated slices next to slice ``index``, on both sides, are among those that show a structure."""
+    after = bisect(annotated, index)
+    return 0 < after < len(annotated) and annotated[after - 1] in shown and annotated[after] in shown
 
 
 def _samples(
