@@ -41,9 +41,9 @@ def test_labels_arrive_in_slices_that_were_not_annotated():
 
 @pytest.mark.usefixtures("tiny_training")
 def test_a_training_goes_on_from_there(monkeypatch, tmp_path):
-    calls, original = [], preparation_module.propagate_annotation
+    calls, original = [], preparation_module.complete_annotation
     monkeypatch.setattr(
-        preparation_module, "propagate_annotation", lambda *a, **k: (calls.append(a), original(*a, **k))[1]
+        preparation_module, "complete_annotation", lambda *a, **k: (calls.append(a), original(*a, **k))[1]
     )
     settings = dataclasses.replace(SETTINGS, weights=str(write_weights(tmp_path / "w.safetensors")))
     preparation = Preparation()

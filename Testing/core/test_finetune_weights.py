@@ -114,9 +114,14 @@ def test_model_says_where_it_comes_from(tiny_training, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spacing_mm", "patch", "whole"), [(None, (16, 16), (32, 19)), (10.0, (16, 12), (15, 9)), (1.0, (16, 16), (32, 19))]
+    ("spacing_mm", "patch", "whole", "travelled"),
+    [
+        (None, (16, 16), (32, 19), (128, 77)),
+        (10.0, (16, 12), (15, 9), (15, 9)),
+        (1.0, (16, 16), (32, 19), (128, 77)),
+    ],
 )
-def test_slices_are_seen_at_the_size_of_preset_and_weights(monkeypatch, tmp_path, spacing_mm, patch, whole):
+def test_slices_are_seen_at_the_size_of_preset_and_weights(monkeypatch, tmp_path, spacing_mm, patch, whole, travelled):
     geometry = make_geometry((3, 150, 90))
     labels = make_labels(geometry)
     case = Case(make_volume(labels, geometry), make_annotation(labels, geometry, [1]), 0)
@@ -129,7 +134,7 @@ def test_slices_are_seen_at_the_size_of_preset_and_weights(monkeypatch, tmp_path
     monkeypatch.setattr(UNet, "forward", spy)
     path = write_weights(tmp_path / "w.safetensors", spacing_mm=spacing_mm)
     result = finetune([case], dataclasses.replace(SETTINGS, weights=str(path)))
-    assert set(seen) == {patch, whole}, "the training sees patches, label propagation whole slices"
+    assert set(seen) == {patch, travelled}, "the training sees patches, label propagation a grid of its own"
     seen.clear()
     predict(result.model, case.volume, device="cpu")
     assert set(seen) == {whole}

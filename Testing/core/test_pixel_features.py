@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
 from sslseg.backbone import BACKBONES, BackboneConfig, UNet
-from sslseg.pixel_features import MAX_PIXELS, PixelFeatures, match_distance, patch_features
+from sslseg.pixel_features import PATCH_CHANNELS, PixelFeatures, match_distance, patch_features
 from sslseg.slices import InPlaneGrid, SliceStack
 
 
@@ -24,7 +24,7 @@ def make_backbone(in_channels=1):
 def test_patch_features_are_the_surroundings_at_two_scales():
     image = torch.randn(2, 1, 8, 9)
     features = patch_features(image)
-    assert features.shape == (2, 18, 8, 9)
+    assert features.shape == (2, PATCH_CHANNELS, 8, 9)
     assert torch.allclose(features[:, :9, 3, 4], image[:, 0, 2:5, 3:6].flatten(1) / 3)
     smooth = image[:, 0].unfold(1, 3, 1).unfold(2, 3, 1).mean((-1, -2))  # smooth[:, r, c] is centred on r + 1, c + 1
     assert torch.allclose(features[:, 9:, 4, 4], 0.7 * smooth[:, 1:6:2, 1:6:2].flatten(1) / 3, atol=1e-5)
@@ -54,11 +54,6 @@ def test_every_slice_goes_through_the_backbone_once(monkeypatch):
     first = features([0, 1])
     assert torch.equal(features([1, 2, 1])[0], first[1])
     assert sum(seen) == 3
-
-
-def test_large_slices_are_compared_on_a_coarser_grid():
-    features = PixelFeatures(make_stack(2, (150, 300)), make_backbone())
-    assert features([0]).shape[-2:] == features.grid.model == (MAX_PIXELS // 2, MAX_PIXELS)
 
 
 def slow_match_distance(features, labels, window):

@@ -19,17 +19,16 @@ def grid_of(case, max_pixels=64):
     return InPlaneGrid.fit(native, spacing, max_pixels=max_pixels)
 
 
-def carry(preparation, case, backbone=None, grid=None, **options):
-    grid = grid or grid_of(case)
-    return preparation.propagate(case.volume, case.annotation, case.axis, grid, CPU, backbone=backbone, **options)
+def carry(preparation, case, **options):
+    return preparation.complete(case.volume, case.annotation, case.axis, CPU, **options)
 
 
 @pytest.fixture
 def counted(monkeypatch):
     """The number of propagations."""
-    calls, original = [], preparation_module.propagate_annotation
+    calls, original = [], preparation_module.complete_annotation
     monkeypatch.setattr(
-        preparation_module, "propagate_annotation", lambda *a, **k: (calls.append(a), original(*a, **k))[1]
+        preparation_module, "complete_annotation", lambda *a, **k: (calls.append(a), original(*a, **k))[1]
     )
     return calls
 
@@ -56,7 +55,7 @@ def changed_cases():
         "one slice more": (dataclasses.replace(case, annotation=make_case(slices=(2, 4, 5)).annotation), {}),
         "another volume": (make_case(seed=1), {}),
         "another axis": (dataclasses.replace(case, axis=1), {}),
-        "another grid": (case, {"grid": grid_of(case, 10)}),
+        "another grid": (case, {"model_spacing_mm": 4.0}),
         "a backbone": (case, {"backbone": backbone}),
     }
 
@@ -69,7 +68,7 @@ def test_whatever_changed_is_computed_again(counted, what):
     found = carry(preparation, other, **options)
     expected = carry(Preparation(), other, **options)
     assert len(counted) == 3
-    assert torch.equal(found.probabilities, expected.probabilities)
+    assert torch.equal(found.propagation.probabilities, expected.propagation.probabilities)
 
 
 def test_features_outlive_a_correction(monkeypatch):
@@ -77,10 +76,10 @@ def test_features_outlive_a_correction(monkeypatch):
     monkeypatch.setattr(UNet, "forward", lambda net, images: (seen.append(len(images)), forward(net, images))[1])
     backbone = UNet(BackboneConfig(BACKBONES["tiny"])).eval()
     preparation, case = Preparation(), make_case()
-    carry(preparation, case, backbone)
+    carry(preparation, case, backbone=backbone)
     n = sum(seen)
     corrected = dataclasses.replace(case, annotation=make_case(slices=(2, 4, 5)).annotation)
-    carry(preparation, corrected, backbone)
+    carry(preparation, corrected, backbone=backbone)
     assert sum(seen) == n == case.volume.array.shape[0]
 
 
@@ -89,7 +88,7 @@ def test_what_was_cut_short_is_not_remembered(counted):
     cut = carry(preparation, case, should_stop=lambda: True)
     whole = carry(preparation, case)
     assert len(counted) == 2
-    assert not torch.equal(cut.weight, whole.weight)
+    assert not torch.equal(cut.propagation.weight, whole.propagation.weight)
 
 
 def test_the_volume_used_least_recently_is_forgotten(counted):

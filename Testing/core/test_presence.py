@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sslseg.annotation import IGNORE
+from sslseg.completion import complete_annotation
 from sslseg.pixel_features import PixelFeatures
 from sslseg.presence import presence
-from sslseg.propagate import propagate_annotation
 from sslseg.slices import InPlaneGrid, SliceStack
 
 SIZE = (30, 32)
@@ -175,9 +175,9 @@ def tube(last: int):
 def test_labels_do_not_travel_beyond_the_end_of_the_structure(last):
     truth, images = tube(last)
     grid = InPlaneGrid((40, 40), (40, 40))
-    found = propagate_annotation(
+    found = complete_annotation(
         PixelFeatures(SliceStack(images, 0, grid)), annotated(truth, [4]), 2, (5.0, 1.0, 1.0)
-    ).probabilities.argmax(1)
+    ).propagation.probabilities.argmax(1)
     shown = (found == 1).flatten(1).sum(1)
     assert (shown[2 : last + 1] > 100).all()
     assert (shown[last + 1 :] == 0).all()
@@ -188,7 +188,7 @@ def test_an_annotated_pixel_stays_where_the_structure_has_ended():
     labels = annotated(truth, [4])
     labels[9, 20, 20] = 1
     grid = InPlaneGrid((40, 40), (40, 40))
-    found = propagate_annotation(PixelFeatures(SliceStack(images, 0, grid)), labels, 2, (5.0, 1.0, 1.0))
+    found = complete_annotation(PixelFeatures(SliceStack(images, 0, grid)), labels, 2, (5.0, 1.0, 1.0)).propagation
     assert found.probabilities[9, :, 20, 20].tolist() == [0, 1]
     assert torch.allclose(found.probabilities.sum(1), torch.ones(12, 40, 40), atol=1e-5)
 
@@ -204,6 +204,6 @@ def test_what_was_stopped_is_given_as_it_is():
             return super().__call__(indices)
 
     features = Counted(SliceStack(images, 0, grid))
-    found = propagate_annotation(features, annotated(truth, [4]), 2, (5.0, 1.0, 1.0), should_stop=lambda: True)
-    assert found.probabilities[4].argmax(0).eq(truth[4]).all()
+    found = complete_annotation(features, annotated(truth, [4]), 2, (5.0, 1.0, 1.0), should_stop=lambda: True)
+    assert found.propagation.probabilities[4].argmax(0).eq(truth[4]).all()
     assert {index for part in asked for index in part} == {3, 4, 5}, "for the temperature, nothing else"

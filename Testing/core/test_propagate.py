@@ -6,13 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from synthetic import GEOMETRIES, make_geometry, make_labels, make_volume
 
 from sslseg import propagate as propagate_module
 from sslseg.annotation import IGNORE
-from sslseg.pixel_features import MAX_PIXELS, PixelFeatures, patch_features
-from sslseg.propagate import propagate, propagate_annotation, window_for
-from sslseg.slices import InPlaneGrid, SliceStack, plane_of
+from sslseg.pixel_features import patch_features
+from sslseg.propagate import propagate
 
 SIZE = (5, 6)
 
@@ -329,13 +327,6 @@ def test_temperature_has_bounds(noise, expected):
     assert propagate_module.temperature_for(lambda indices: features[indices], labels, 1) == expected
 
 
-@pytest.mark.parametrize(
-    ("slice_mm", "pixel_mm", "expected"), [(0.5, 1.0, 2), (1.0, 1.0, 2), (3.0, 1.0, 3), (8.0, 1.5, 5), (50.0, 1.0, 5)]
-)
-def test_window_grows_with_the_slice_distance(slice_mm, pixel_mm, expected):
-    assert window_for(slice_mm, pixel_mm) == expected
-
-
 def disc(n=13, size=40, radius=7.0):
     """A disc that wanders across the slices, and its image."""
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
@@ -358,32 +349,6 @@ def test_a_moving_disc_is_followed_better_than_by_copying():
     copied = dice(labels[[middle] * 12] == 1, labels[others] == 1)
     assert copied < 0.7
     assert dice(found[others], labels[others] == 1) > 0.95
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("name", ["anisotropic", "oblique", "single slice"])
-def test_annotation_of_a_volume_is_completed(name, axis):
-    geometry = GEOMETRIES[name]
-    labels = make_labels(geometry)
-    volume = make_volume(labels, geometry)
-    native, spacing = plane_of(volume, axis)
-    stack = SliceStack.from_volume(volume, axis, InPlaneGrid.fit(native, spacing, max_pixels=64), torch.device("cpu"))
-    truth = torch.from_numpy(np.moveaxis(labels, axis, 0).copy())
-    known, every = torch.full_like(truth, IGNORE), max(1, len(truth) // 4)
-    known[every // 2 :: every] = truth[every // 2 :: every]
-    found = propagate_annotation(PixelFeatures(stack), known, 3, geometry.stack_spacing(axis))
-    assert found.probabilities.shape == (len(truth), 3, *stack.grid.model)
-    winner = stack.grid.to_native(found.probabilities).argmax(1)
-    assert dice(winner > 0, truth > 0) > 0.8
-
-
-def test_large_slices_are_propagated_on_a_coarser_grid():
-    shape = (3, 150, 300)
-    stack = SliceStack(torch.randn(3, 1, 150, 300), 0, InPlaneGrid((150, 300), (150, 300)))
-    labels = torch.full(shape, IGNORE, dtype=torch.uint8)
-    labels[1] = 1
-    found = propagate_annotation(PixelFeatures(stack), labels, 2, make_geometry(shape).stack_spacing(0))
-    assert found.probabilities.shape == (3, 2, MAX_PIXELS // 2, MAX_PIXELS)
 
 
 def test_it_moves_to_another_device():

@@ -178,8 +178,8 @@ def test_part_of_a_batch():
 
 def test_request_while_preparing_leaves_slices_out_of_reach():
     prepared = prepare([make_case(slices=[2])], 64, None, CPU, should_stop=lambda: True)[0]
-    assert prepared.prior.weight[3].max() == 0
-    assert prepared.prior.weight[2].min() == 1
+    assert prepared.completion.propagation.weight[3].max() == 0
+    assert prepared.completion.propagation.weight[2].min() == 1
 
 
 def test_what_fits_is_accepted():

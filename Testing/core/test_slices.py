@@ -37,10 +37,43 @@ def test_the_models_grid(native, spacing, max_pixels, model_spacing, expected):
 
 
 @pytest.mark.parametrize(
-    ("model", "limit", "expected"), [((256, 216), 128, (128, 108)), ((90, 60), 128, (90, 60)), ((1, 512), 8, (1, 8))]
+    ("area", "max_pixels", "expected"),
+    [
+        ((range(40, 104), range(64)), 128, (64, 64)),  # the finer spacing stays
+        ((range(40, 104), range(64)), 32, (32, 32)),
+        ((range(100), range(50, 75)), 128, (100, 25)),
+    ],
 )
-def test_coarser_grid(model, limit, expected):
-    assert InPlaneGrid((500, 400), model).coarser(limit) == InPlaneGrid((500, 400), expected)
+def test_the_grid_of_a_part(area, max_pixels, expected):
+    grid = InPlaneGrid.fit((200, 100), (1.0, 1.0), max_pixels=max_pixels, area=area)
+    assert grid == InPlaneGrid((200, 100), expected, area)
+
+
+def test_all_of_a_slice_is_no_part():
+    whole = InPlaneGrid.fit((20, 10), (1.0, 1.0), max_pixels=128, area=(range(20), range(10)))
+    assert whole == InPlaneGrid((20, 10), (20, 10))
+
+
+@pytest.mark.parametrize("model", [(8, 12), (5, 6), (16, 30)])
+def test_a_part_is_seen_as_if_it_had_been_cut_out(model):
+    native, area = (20, 30), (range(4, 12), range(9, 21))
+    cut = (..., slice(4, 12), slice(9, 21))
+    part, alone = InPlaneGrid(native, model, area), InPlaneGrid((8, 12), model)
+    images, labels = torch.randn(2, 3, *native), torch.randint(0, 4, (2, *native), dtype=torch.uint8)
+    labels[1, 6:] = IGNORE
+    assert torch.equal(part.images_to_model(images), alone.images_to_model(images[cut]))
+    assert torch.equal(part.labels_to_model(labels), alone.labels_to_model(labels[cut]))
+    probabilities = torch.randn(2, 3, *model).softmax(1)
+    found = part.to_native(probabilities)
+    assert torch.equal(found[cut], alone.to_native(probabilities))
+    outside = torch.ones(native, dtype=torch.bool)
+    outside[cut] = False
+    assert (found[:, 0, outside] == 1).all()
+    assert (found[:, 1:, outside] == 0).all()
+    wide = part.extend_to_native(probabilities)
+    assert torch.equal(wide[cut], alone.to_native(probabilities))
+    assert torch.equal(wide[:, :, 0, 15], wide[:, :, 4, 15])
+    assert torch.equal(wide[:, :, 19, 29], wide[:, :, 11, 20])
 
 
 def test_nothing_happens_on_equal_grids():

@@ -9,13 +9,11 @@ import torch
 
 from sslseg.annotation import slice_index
 from sslseg.device import MemoryGuard, resolve_device
-from sslseg.pixel_features import MAX_PIXELS
 from sslseg.predict import Prediction, decide
 from sslseg.preparation import Preparation
-from sslseg.presets import PRESETS
 from sslseg.pretrained import starting_weights
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
-from sslseg.sampling import Case, check_fits, prepare
+from sslseg.sampling import Case, check_fits
 from sslseg.settings import Settings
 
 _AT_ONCE = 8  # slices that are brought to the native grid together, to bound the memory
@@ -32,11 +30,11 @@ def carry_labels(
 ) -> Prediction:
     """Complete an annotation by label propagation alone, with the features that a training would start from.
 
-    A training with the same settings and ``preparation`` goes on from there; nothing of it is computed again.
+    A training with the same weights and ``preparation`` goes on from there; nothing of it is computed again.
 
     Args:
         case: a volume with at least one annotated slice.
-        settings: weights, preset (the size of the slices) and device.
+        settings: weights and device.
         preparation: what is known of the volume, and what later jobs will find there.
         on_progress: called once, at the start.
         should_stop: cuts the propagation short: the slices further away stay background.
@@ -52,18 +50,18 @@ def carry_labels(
     guard = MemoryGuard(resolve_device(settings.device), 1, messages.append)
     on_progress(Progress("preparing", device=str(guard.device)))
     backbone, origin = starting_weights(settings)
-    (prepared,) = guard.run(
-        lambda where, _: prepare(
-            [case], PRESETS[settings.preset].max_pixels, origin["spacing_mm"], where,
-            backbone=backbone, preparation=preparation, should_stop=should_stop,
+    known = preparation or Preparation()
+    completion = guard.run(
+        lambda where, _: known.complete(
+            case.volume, case.annotation, case.axis, where,
+            backbone=backbone, model_spacing_mm=origin["spacing_mm"], should_stop=should_stop,
         )
     )  # fmt: skip
-    assert prepared.prior is not None
     shape = case.volume.array.shape
     labels, uncertainty = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-    grid, carried = prepared.stack.grid.coarser(MAX_PIXELS), prepared.prior.probabilities
-    for start in range(0, len(carried), _AT_ONCE):
-        classes, unsure = decide(grid.to_native(carried[start : start + _AT_ONCE]))
+    for start in range(0, shape[case.axis], _AT_ONCE):
+        probabilities, _ = completion.native(slice(start, start + _AT_ONCE))
+        classes, unsure = decide(probabilities)
         index = slice_index(range(start, start + len(classes)), case.axis)
         labels[index], uncertainty[index] = (np.moveaxis(part, 0, case.axis) for part in (classes, unsure))
     np.copyto(labels, case.annotation.labels, where=case.annotation.known)

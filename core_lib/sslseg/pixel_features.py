@@ -10,15 +10,15 @@ from torch.nn import functional as F  # noqa: N812
 from sslseg.annotation import IGNORE
 from sslseg.backbone import UNet
 from sslseg.device import autocast, move
-from sslseg.slices import InPlaneGrid, SliceStack, resize
-
-MAX_PIXELS = 128
-"""Longest side of the slices whose pixels are compared: finer grids cost more and find no better matches."""
+from sslseg.slices import InPlaneGrid, SliceStack
 
 FeaturesOf = Callable[[list[int]], torch.Tensor]
 """Features (n, channels, rows, columns) of the slices with these indices; asked for when needed, to save memory."""
 
 _PATCH_SCALES = ((1, 1.0), (2, 0.7))  # (dilation in pixels, weight): fine detail counts more
+PATCH_CHANNELS = 9 * len(_PATCH_SCALES)
+"""How many of the features are intensities: the last ones."""
+
 _SHARE = 0.7  # scale of intensities and learned features beside each other
 _MARGIN = 6  # pixels around structures whose best matches are looked for
 _PAIRS, _PIXELS = 16, 1000  # of slices in which they are looked for; of each, up to twice as many
@@ -32,7 +32,7 @@ def patch_features(images: torch.Tensor) -> torch.Tensor:
         images: (slices, 1, rows, columns), about unit variance.
 
     Returns:
-        (slices, 18, rows, columns), scaled so that distances are about 0 to 2.
+        (slices, PATCH_CHANNELS, rows, columns), scaled so that distances are about 0 to 2.
     """
     rows, columns = images.shape[-2:]
     parts = []
@@ -46,7 +46,7 @@ def patch_features(images: torch.Tensor) -> torch.Tensor:
 
 
 class PixelFeatures:
-    """The features of all slices of a stack, on a grid of at most :data:`MAX_PIXELS`.
+    """The features of all slices of a stack, on its grid.
 
     With a pretrained backbone they are its pixel features, L2-normalised, beside the intensities; these alone without.
     What the backbone makes of a slice is computed when it is first asked for, and kept in half precision.
@@ -56,15 +56,14 @@ class PixelFeatures:
         backbone: pretrained, or None; it is moved to the device of the stack.
 
     Attributes:
-        grid: native grid and that of the features.
+        grid: of the stack.
         device: of the features.
     """
 
     def __init__(self, stack: SliceStack, backbone: UNet | None = None) -> None:
-        self.grid: InPlaneGrid = stack.grid.coarser(MAX_PIXELS)
+        self.grid: InPlaneGrid = stack.grid
         self.device = stack.images.device
-        images = resize(stack.images, self.grid.model, antialias=True)
-        self._stack = SliceStack(images, stack.axis, self.grid)
+        self._stack = stack
         self._backbone = backbone
         self._learned: dict[int, torch.Tensor] = {}
 

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from sslseg.annotation import Annotation, Segment, slice_index
+from sslseg.completion import Completion
 from sslseg.device import MemoryGuard, autocast, move, resolve_device
 from sslseg.errors import InputError
 from sslseg.geometry import Geometry
 from sslseg.model import Model
 from sslseg.preparation import Preparation
 from sslseg.progress import OnProgress, Progress, ShouldStop, ignore_progress, never_stop
-from sslseg.propagate import Propagation
 from sslseg.sampling import check_fits
-from sslseg.slices import InPlaneGrid, plane_of, resize
+from sslseg.slices import InPlaneGrid, plane_of
 from sslseg.volume import Volume
 
 _BATCH = {"cpu": 4, "mps": 8, "cuda": 32}
@@ -141,11 +141,12 @@ class _Source:
         self.device = device
         self.network = move(model.network, device).eval()
         self.stack = preparation.slices(volume, axis, grid, device)
-        self.prior: Propagation | None = None
+        self.completion: Completion | None = None
         if annotation is not None and bool(annotation.known.any()):
-            self.prior = preparation.propagate(
-                volume, annotation, axis, grid, device, backbone=model.features, should_stop=should_stop
-            )
+            self.completion = preparation.complete(
+                volume, annotation, axis, device,
+                backbone=model.features, model_spacing_mm=model.header["spacing_mm"], should_stop=should_stop,
+            )  # fmt: skip
 
     def to(self, device: torch.device) -> _Source:
         """This source on another device; nothing happens where it is there already."""
@@ -153,8 +154,8 @@ class _Source:
             self.device = device
             move(self.network, device)
             self.stack = self.stack.to(device)
-            if self.prior is not None:
-                self.prior = self.prior.to(device)
+            if self.completion is not None:
+                self.completion = self.completion.to(device)
         return self
 
     @torch.inference_mode()
@@ -164,13 +165,12 @@ class _Source:
         indices = torch.arange(start, stop)
         with autocast(self.device):
             logits = self.network(self.stack.with_context(indices, self.network.backbone.config.in_channels))
-        probabilities = logits.float().softmax(1)
-        if self.prior is not None:
-            size = self.stack.grid.model
-            carried, weight = (resize(maps[start:stop], size) for maps in (self.prior.probabilities, self.prior.weight))
+        probabilities = self.stack.grid.to_native(logits.float().softmax(1))
+        if self.completion is not None:
+            carried, weight = self.completion.native(slice(start, stop))
             trust = (_LEAST_TRUST + (1 - _LEAST_TRUST) * weight) * (weight > 0)  # none where no label arrived
             probabilities = torch.lerp(probabilities, carried, trust)
-        return decide(self.stack.grid.to_native(probabilities))
+        return decide(probabilities)
 
 
 def decide(probabilities: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

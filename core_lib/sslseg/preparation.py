@@ -10,10 +10,10 @@ import torch
 
 from sslseg.annotation import IGNORE, Annotation
 from sslseg.backbone import UNet
+from sslseg.completion import Completion, complete_annotation, propagation_grid
 from sslseg.pixel_features import PixelFeatures
 from sslseg.progress import ShouldStop, never_stop
-from sslseg.propagate import Propagation, propagate_annotation
-from sslseg.slices import InPlaneGrid, SliceStack, take_slices
+from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 from sslseg.volume import Volume
 
 
@@ -23,12 +23,11 @@ class _Prepared:
 
     volume: Volume
     axis: int
-    grid: InPlaneGrid
     device: torch.device  # as asked for: tensors on "mps" say "mps:0"
-    stack: SliceStack
+    stack: SliceStack | None = None
     backbone: UNet | None = None
     features: PixelFeatures | None = None
-    priors: dict[bytes, Propagation] = field(default_factory=dict)
+    completions: dict[bytes, Completion] = field(default_factory=dict)
 
 
 class Preparation:
@@ -51,49 +50,57 @@ class Preparation:
         Raises:
             InputError: NaN or infinite values.
         """
-        return self._of(volume, axis, grid, device).stack
+        known = self._of(volume, axis, device)
+        if known.stack is None or known.stack.grid != grid:
+            known.stack = SliceStack.from_volume(volume, axis, grid, device)
+        return known.stack
 
-    def propagate(  # noqa: PLR0913 - what, where, by what, and until when
+    def complete(  # noqa: PLR0913 - what, where, by what, and until when
         self,
         volume: Volume,
         annotation: Annotation,
         axis: int,
-        grid: InPlaneGrid,
         device: torch.device,
         *,
         backbone: UNet | None = None,
+        model_spacing_mm: float | None = None,
         should_stop: ShouldStop = never_stop,
-    ) -> Propagation:
+    ) -> Completion:
         """The annotation of ``volume``, carried to all its slices by the pixel features of ``backbone``.
 
         What ``should_stop`` cut short is not remembered.
+
+        Raises:
+            InputError: NaN or infinite values.
         """
-        known = self._of(volume, axis, grid, device)
-        if known.features is None or known.backbone is not backbone:
-            known.backbone, known.features = backbone, PixelFeatures(known.stack, backbone)
-            known.priors.clear()
-        native = take_slices(annotation.labels, range(len(known.stack)), axis)
-        key = _digest(native, annotation.n_classes)
-        if key in known.priors:
-            return known.priors[key]
-        prior = propagate_annotation(
+        known = self._of(volume, axis, device)
+        labels = take_slices(annotation.labels, range(volume.array.shape[axis]), axis)
+        grid = propagation_grid(labels, plane_of(volume, axis)[1], model_spacing_mm=model_spacing_mm)
+        if known.features is None or known.features.grid != grid or known.backbone is not backbone:
+            stack = SliceStack.from_volume(volume, axis, grid, device)
+            known.backbone, known.features = backbone, PixelFeatures(stack, backbone)
+            known.completions.clear()
+        key = _digest(labels, annotation.n_classes)
+        if key in known.completions:
+            return known.completions[key]
+        found = complete_annotation(
             known.features,
-            torch.from_numpy(native),
+            torch.from_numpy(labels),
             annotation.n_classes,
             volume.geometry.stack_spacing(axis),
             should_stop=should_stop,
         )
         if not should_stop():
-            known.priors = {key: prior}  # the one before will not come back
-        return prior
+            known.completions = {key: found}  # the one before will not come back
+        return found
 
-    def _of(self, volume: Volume, axis: int, grid: InPlaneGrid, device: torch.device) -> _Prepared:
+    def _of(self, volume: Volume, axis: int, device: torch.device) -> _Prepared:
         for known in self._known:
-            if known.volume is volume and (known.axis, known.grid, known.device) == (axis, grid, device):
+            if known.volume is volume and (known.axis, known.device) == (axis, device):
                 self._known.remove(known)
                 break
         else:
-            known = _Prepared(volume, axis, grid, device, SliceStack.from_volume(volume, axis, grid, device))
+            known = _Prepared(volume, axis, device)
         self._known = [known, *self._known[: self._most - 1]]
         return known
 

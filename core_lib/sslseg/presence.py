@@ -9,8 +9,8 @@ with A(c, z) the pixels of class c in slice z and A(c) their mean in the annotat
 squared distance between the features of the pixels of class c in slice z and the most similar annotated ones of that
 class, and d(c) its mean over the slices next to annotated ones that show it. That scale is what makes the question the
 same for every image: noise and fine texture make all distances larger, beside the annotated slices too. Between two
-annotated slices that show a structure it is there. Beyond the outermost annotated slices a structure that has ended does
-not come back. How it was chosen: docs/design.md.
+annotated slices that show a structure it is there. Beyond the outermost annotated slices a structure that has ended
+does not come back. How it was chosen: docs/design.md.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from sslseg.annotation import IGNORE
-from sslseg.pixel_features import FeaturesOf, PixelFeatures, extend, match_distance
+from sslseg.pixel_features import FeaturesOf, extend, match_distance
 from sslseg.presence import presence
 from sslseg.progress import ShouldStop, never_stop
 
@@ -58,35 +58,6 @@ class Propagation:
     def to(self, device: torch.device) -> Propagation:
         """The same on another device."""
         return Propagation(self.probabilities.to(device), self.weight.to(device))
-
-
-def window_for(slice_spacing_mm: float, pixel_mm: float) -> int:
-    """Half the width in pixels of the window: structures move further between slices that are further apart."""
-    return int(min(5, max(2, round(0.75 * slice_spacing_mm / pixel_mm) + 1)))
-
-
-def propagate_annotation(
-    features: PixelFeatures,
-    labels: torch.Tensor,
-    n_classes: int,
-    spacing_mm: tuple[float, float, float],
-    *,
-    should_stop: ShouldStop = never_stop,
-) -> Propagation:
-    """Complete the annotation of a volume, on the grid of its pixel features, as far as its structures reach.
-
-    Args:
-        features: of all slices of the volume.
-        labels: uint8 (slices, rows, columns) on the native grid, ``IGNORE`` where nothing is annotated.
-        n_classes: number of classes, background included.
-        spacing_mm: (between slices, row, column) distances of the native grid.
-        should_stop: see :func:`propagate`.
-    """
-    grid = features.grid
-    pixel_mm = spacing_mm[1] * grid.native[0] / grid.model[0]
-    coarse = grid.labels_to_model(labels).to(features.device)
-    window = window_for(spacing_mm[0], pixel_mm)
-    return propagate(features, coarse, n_classes, window=window, should_stop=should_stop)
 
 
 def propagate(  # noqa: PLR0913 - what to propagate, how, and until when

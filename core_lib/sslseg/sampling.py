@@ -10,11 +10,11 @@ import torch
 from sslseg.annotation import IGNORE, Annotation
 from sslseg.augment import IntensityChange, SpatialRange, SpatialTransform, change_intensities
 from sslseg.backbone import UNet
+from sslseg.completion import Completion
 from sslseg.errors import InputError
 from sslseg.preparation import Preparation
 from sslseg.progress import ShouldStop, never_stop
-from sslseg.propagate import Propagation
-from sslseg.slices import InPlaneGrid, SliceStack, plane_of, resize, take_slices
+from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
 from sslseg.volume import Volume
 
 _FOREGROUND_SHARE = 2 / 3  # of the patches are centred on foreground, as in nnU-Net (there: 1/3 at least)
@@ -75,9 +75,9 @@ class Patches:
 class PreparedCase:
     """A case as the training needs it: slices, labels and propagated labels on the model's grid."""
 
-    def __init__(self, case: Case, stack: SliceStack, prior: Propagation | None) -> None:
+    def __init__(self, case: Case, stack: SliceStack, completion: Completion | None) -> None:
         self.stack = stack
-        self.prior = prior
+        self.completion = completion
         everything = range(case.volume.array.shape[case.axis])
         native = torch.from_numpy(take_slices(case.annotation.labels, everything, case.axis))
         self.labels = stack.grid.labels_to_model(native).to(stack.images.device)
@@ -89,7 +89,7 @@ class PreparedCase:
         """Move everything to ``device``."""
         self.stack = self.stack.to(device)
         self.labels = self.labels.to(device)
-        self.prior = self.prior.to(device) if self.prior else None
+        self.completion = self.completion.to(device) if self.completion else None
 
 
 def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
@@ -121,12 +121,13 @@ def prepare(  # noqa: PLR0913 - what is prepared, how, where and until when
         native, spacing = plane_of(case.volume, case.axis)
         grid = InPlaneGrid.fit(native, spacing, max_pixels=max_pixels, model_spacing_mm=spacing_mm)
         stack = preparation.slices(case.volume, case.axis, grid, device)
-        prior = None
+        completion = None
         if carry:
-            prior = preparation.propagate(
-                case.volume, case.annotation, case.axis, grid, device, backbone=backbone, should_stop=should_stop
-            )
-        prepared.append(PreparedCase(case, stack, prior))
+            completion = preparation.complete(
+                case.volume, case.annotation, case.axis, device,
+                backbone=backbone, model_spacing_mm=spacing_mm, should_stop=should_stop,
+            )  # fmt: skip
+        prepared.append(PreparedCase(case, stack, completion))
     return prepared
 
 
@@ -163,13 +164,11 @@ class PatchSampler:
     def propagated(self, n: int) -> Patches | None:
         """``n`` patches of un-annotated slices, with the labels that reached them; None for none."""
         case = self._cases[self._draw(len(self._cases))]
-        if not n or case.prior is None or not len(case.others):
+        if not n or case.completion is None or not len(case.others):
             return None
         slices = case.others[torch.randint(len(case.others), (n,), generator=self._generator)]
-        device = case.labels.device
-        size = case.stack.grid.model
-        probabilities = resize(case.prior.probabilities[slices.to(device)], size)
-        weight = resize(case.prior.weight[slices.to(device)], size)
+        native = case.completion.native(slices.to(case.labels.device))
+        probabilities, weight = (case.stack.grid.images_to_model(maps) for maps in native)
         view = self._view(case, probabilities[:, 0] < 0.5, torch.ones_like(weight[:, 0], dtype=torch.bool))
         return Patches(
             self._images(case, slices, view), probabilities=view.warp(probabilities), weight=view.warp(weight)

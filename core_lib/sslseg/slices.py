@@ -22,17 +22,23 @@ _SAMPLE_VOXELS = 500_000
 _CHUNK_SLICES = 16
 
 
+Area = tuple[range, range]
+"""Neighbouring rows and columns of a slice."""
+
+
 @dataclass(frozen=True)
 class InPlaneGrid:
-    """The pixel grid of the model beside the native one; both cover the same field of view edge to edge.
+    """The pixel grid of the model beside the native one; it covers the same field of view, or a part, edge to edge.
 
     Attributes:
         native: (rows, columns) of the slices of the volume.
         model: (rows, columns) that the network sees.
+        area: the native rows and columns that it sees; None: all of them.
     """
 
     native: tuple[int, int]
     model: tuple[int, int]
+    area: Area | None = None
 
     @classmethod
     def fit(
@@ -42,6 +48,7 @@ class InPlaneGrid:
         *,
         max_pixels: int,
         model_spacing_mm: float | None = None,
+        area: Area | None = None,
     ) -> InPlaneGrid:
         """Choose the model's grid.
 
@@ -53,22 +60,26 @@ class InPlaneGrid:
             spacing_mm: (row, column) pixel size.
             max_pixels: the most pixels along the longer side.
             model_spacing_mm: pixel size that pretrained weights were made for.
+            area: native rows and columns that the model sees; None: all of them.
         """
-        extent = [n * mm for n, mm in zip(native, spacing_mm, strict=True)]
+        size = tuple(len(part) for part in area) if area else native
+        extent = [n * mm for n, mm in zip(size, spacing_mm, strict=True)]
         spacing = max(model_spacing_mm or min(spacing_mm), max(extent) / max_pixels)
         rows, columns = (max(1, round(mm / spacing)) for mm in extent)
-        return cls(native, (rows, columns))
+        return cls(native, (rows, columns), area if size != native else None)
 
     def images_to_model(self, images: torch.Tensor) -> torch.Tensor:
         """Resample images (n, channels, rows, columns) to the model's grid, without aliasing."""
-        return images if self.model == self.native else resize(images, self.model, antialias=True)
+        seen = self._seen(images)
+        return seen if self.model == seen.shape[-2:] else resize(seen, self.model, antialias=True)
 
     def labels_to_model(self, labels: torch.Tensor) -> torch.Tensor:
         """Resample label maps (n, rows, columns) to the model's grid: the class that prevails among annotated pixels.
 
         A pixel of the model is ``IGNORE`` only if none of the pixels in it is annotated, so that no scribble is lost.
         """
-        if self.model == self.native:
+        labels = self._seen(labels)
+        if self.model == labels.shape[-2:]:
             return labels
         result = torch.full((len(labels), *self.model), IGNORE, dtype=labels.dtype, device=labels.device)
         for index in torch.nonzero((labels != IGNORE).flatten(1).any(1))[:, 0]:  # few, as a rule
@@ -76,24 +87,48 @@ class InPlaneGrid:
         return result
 
     def to_native(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Resample probabilities (n, classes, rows, columns) to the native grid; the classes still sum to 1."""
-        return probabilities if self.model == self.native else resize(probabilities, self.native)
+        """Resample probabilities (n, classes, rows, columns) to the native grid; the classes still sum to 1.
+
+        Outside of the area all is background, class 0.
+        """
+        if self.area is None:
+            return self.extend_to_native(probabilities)
+        rows, columns = (slice(part.start, part.stop) for part in self.area)
+        native = probabilities.new_zeros((*probabilities.shape[:2], *self.native))
+        native[:, 0] = 1
+        native[..., rows, columns] = self._to_area(probabilities)
+        return native
+
+    def extend_to_native(self, maps: torch.Tensor) -> torch.Tensor:
+        """Resample maps (n, channels, rows, columns) to the native grid; outside of the area as at its border."""
+        maps = self._to_area(maps)
+        if self.area is None:
+            return maps
+        (top, bottom), (left, right) = (
+            (part.start, n - part.stop) for part, n in zip(self.area, self.native, strict=True)
+        )
+        return F.pad(maps, (left, right, top, bottom), mode="replicate")
+
+    def _seen(self, maps: torch.Tensor) -> torch.Tensor:
+        """The area of native maps (..., rows, columns)."""
+        if self.area is None:
+            return maps
+        rows, columns = self.area
+        return maps[..., rows.start : rows.stop, columns.start : columns.stop]
+
+    def _to_area(self, maps: torch.Tensor) -> torch.Tensor:
+        rows, columns = (len(part) for part in self.area) if self.area else self.native
+        return maps if self.model == (rows, columns) else resize(maps, (rows, columns))
 
     def _label_slice_to_model(self, labels: torch.Tensor) -> torch.Tensor:
-        """:meth:`labels_to_model` for one slice (rows, columns)."""
+        """:meth:`labels_to_model` for the area of one slice (rows, columns)."""
         known = labels != IGNORE
         classes = labels[known].unique()
-        share = self.images_to_model((labels == classes[:, None, None]).float()[:, None])[:, 0]
-        coarse = [min(sides) for sides in zip(self.native, self.model, strict=True)]
+        share = resize((labels == classes[:, None, None]).float()[:, None], self.model, antialias=True)[:, 0]
+        coarse = [min(sides) for sides in zip(labels.shape, self.model, strict=True)]
         covered = F.adaptive_max_pool2d(known.float()[None, None], coarse)
         covered = F.interpolate(covered, size=self.model, mode="nearest-exact")[0, 0] > 0
         return torch.where(covered, classes[share.argmax(0)], torch.full_like(covered, IGNORE, dtype=labels.dtype))
-
-    def coarser(self, max_pixels: int) -> InPlaneGrid:
-        """The same field of view with at most ``max_pixels`` along the longer side of the model's grid."""
-        factor = min(1.0, max_pixels / max(self.model))
-        rows, columns = (max(1, round(n * factor)) for n in self.model)
-        return InPlaneGrid(self.native, (rows, columns))
 
 
 @dataclass(frozen=True)

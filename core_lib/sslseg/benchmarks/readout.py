@@ -12,12 +12,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from sslseg.backbone import BACKBONES, BackboneConfig, UNet
 from sslseg.benchmarks.datasets import LabelledVolume
+from sslseg.completion import complete_annotation, propagation_grid
 from sslseg.device import seeded
 from sslseg.model import load_backbone
-from sslseg.pixel_features import MAX_PIXELS, FeaturesOf, PixelFeatures
-from sslseg.propagate import propagate, window_for
+from sslseg.pixel_features import PATCH_CHANNELS, PixelFeatures
 from sslseg.sampling import Case
-from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
+from sslseg.slices import SliceStack, plane_of, take_slices
 
 INTENSITIES, RANDOM = "intensities", "random"
 """Besides pretrained weights: no network at all, and one with random weights."""
@@ -56,28 +56,22 @@ def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool = Tru
     Returns:
         uint8 (K, J, I) class indices.
     """
-    native, spacing = plane_of(case.volume, case.axis)
-    grid = InPlaneGrid.fit(native, spacing, max_pixels=MAX_PIXELS)
-    stack = SliceStack.from_volume(case.volume, case.axis, grid, torch.device("cpu"))
-    labels = torch.from_numpy(take_slices(case.annotation.labels, range(len(stack)), case.axis))
-    slice_mm, row_mm, _ = case.volume.geometry.stack_spacing(case.axis)
-    found = propagate(
-        PixelFeatures(stack, backbone) if with_intensities or backbone is None else _learned(backbone, stack),
-        grid.labels_to_model(labels),
-        case.annotation.n_classes,
-        window=window_for(slice_mm, row_mm * grid.native[0] / grid.model[0]),
-        **options,
-    )
-    classes = grid.to_native(found.probabilities).argmax(1).to(torch.uint8).numpy()
-    return np.moveaxis(classes, 0, case.axis)
+    volume, axis = case.volume, case.axis
+    labels = take_slices(case.annotation.labels, range(volume.array.shape[axis]), axis)
+    grid = propagation_grid(labels, plane_of(volume, axis)[1])
+    stack = SliceStack.from_volume(volume, axis, grid, torch.device("cpu"))
+    compared = PixelFeatures if with_intensities or backbone is None else _Learned
+    n_classes, spacing_mm = case.annotation.n_classes, volume.geometry.stack_spacing(axis)
+    found = complete_annotation(compared(stack, backbone), torch.from_numpy(labels), n_classes, spacing_mm, **options)
+    classes = found.native(slice(None))[0].argmax(1).to(torch.uint8).numpy()
+    return np.moveaxis(classes, 0, axis)
 
 
-@torch.inference_mode()
-def _learned(backbone: UNet, stack: SliceStack) -> FeaturesOf:
+class _Learned(PixelFeatures):
     """The features of the network alone, of length 1."""
-    images = stack.with_context(torch.arange(len(stack)), backbone.config.in_channels)
-    maps = torch.cat([F.normalize(backbone(image[None]), dim=1) for image in images])
-    return lambda indices: maps[indices]
+
+    def __call__(self, indices: list[int]) -> torch.Tensor:
+        return F.normalize(super().__call__(indices)[:, :-PATCH_CHANNELS], dim=1)
 
 
 @lru_cache(1)
