@@ -8,7 +8,7 @@ from sslseg.annotation import IGNORE
 from sslseg.completion import complete_annotation
 from sslseg.pixel_features import PixelFeatures
 from sslseg.presence import presence
-from sslseg.slices import InPlaneGrid, SliceStack
+from sslseg.slices import SliceStack
 
 SIZE = (30, 32)
 
@@ -38,13 +38,13 @@ def slow_presence(features, classes, labels, n_classes):
     found = np.ones((n, n_classes - 1))
     for c in range(1, n_classes):
         samples = [sample for i in known for sample in features[i][:, labels[i] == c].T]
-        areas = [(classes[i] == c).sum() for i in known if (classes[i] == c).any()]
+        areas = [(classes[i] == c).sum() for i in known if (labels[i] == c).any()]
         unlike = {}
         for i in set(range(n)) - set(known):
             pixels = features[i][:, classes[i] == c].T
             if len(pixels) and samples:
                 unlike[i] = 0.05 + np.mean([min(((p - s) ** 2).sum() for s in samples) for p in pixels])
-        shown = {i for i in known if (classes[i] == c).any()}
+        shown = {i for i in known if (labels[i] == c).any()}
         beside = [unlike[i] for i in unlike if {i - 1, i + 1} & shown]
         for i in unlike if beside else ():
             before, after = [a for a in known if a < i], [a for a in known if a > i]
@@ -171,13 +171,17 @@ def tube(last: int):
     return labels, images[:, None]
 
 
+def completed(images, labels, features=PixelFeatures, **options):
+    """The labels of a volume after they have travelled, on its own grid."""
+    return complete_annotation(
+        lambda grid: features(SliceStack(images, 0, grid)), labels.numpy(), 2, (5.0, 1.0, 1.0), **options
+    ).propagation
+
+
 @pytest.mark.parametrize("last", [7, 9])
 def test_labels_do_not_travel_beyond_the_end_of_the_structure(last):
     truth, images = tube(last)
-    grid = InPlaneGrid((40, 40), (40, 40))
-    found = complete_annotation(
-        PixelFeatures(SliceStack(images, 0, grid)), annotated(truth, [4]), 2, (5.0, 1.0, 1.0)
-    ).propagation.probabilities.argmax(1)
+    found = completed(images, annotated(truth, [4])).probabilities.argmax(1)
     shown = (found == 1).flatten(1).sum(1)
     assert (shown[2 : last + 1] > 100).all()
     assert (shown[last + 1 :] == 0).all()
@@ -187,15 +191,13 @@ def test_an_annotated_pixel_stays_where_the_structure_has_ended():
     truth, images = tube(7)
     labels = annotated(truth, [4])
     labels[9, 20, 20] = 1
-    grid = InPlaneGrid((40, 40), (40, 40))
-    found = complete_annotation(PixelFeatures(SliceStack(images, 0, grid)), labels, 2, (5.0, 1.0, 1.0)).propagation
+    found = completed(images, labels)
     assert found.probabilities[9, :, 20, 20].tolist() == [0, 1]
     assert torch.allclose(found.probabilities.sum(1), torch.ones(12, 40, 40), atol=1e-5)
 
 
 def test_what_was_stopped_is_given_as_it_is():
     truth, images = tube(7)
-    grid = InPlaneGrid((40, 40), (40, 40))
     asked: list[list[int]] = []
 
     class Counted(PixelFeatures):
@@ -203,7 +205,15 @@ def test_what_was_stopped_is_given_as_it_is():
             asked.append(indices)
             return super().__call__(indices)
 
-    features = Counted(SliceStack(images, 0, grid))
-    found = complete_annotation(features, annotated(truth, [4]), 2, (5.0, 1.0, 1.0), should_stop=lambda: True)
-    assert found.propagation.probabilities[4].argmax(0).eq(truth[4]).all()
+    found = completed(images, annotated(truth, [4]), Counted, should_stop=lambda: True)
+    assert found.probabilities[4].argmax(0).eq(truth[4]).all()
     assert {index for part in asked for index in part} == {3, 4, 5}, "for the temperature, nothing else"
+
+
+def test_a_scribble_of_background_says_nothing_of_the_structure():
+    truth, images = tube(7)
+    labels = annotated(truth, [4])
+    labels[10, 0, :5] = 0
+    found = completed(images, labels).probabilities.argmax(1)
+    assert (found[5:8] == 1).flatten(1).any(1).all()
+    assert not (found[8:] == 1).any()

@@ -50,9 +50,9 @@ def carry_labels(
     guard = MemoryGuard(resolve_device(settings.device), 1, messages.append)
     on_progress(Progress("preparing", device=str(guard.device)))
     backbone, origin = starting_weights(settings)
-    known = preparation or Preparation()
+    preparation = preparation or Preparation()
     completion = guard.run(
-        lambda where, _: known.complete(
+        lambda where, _: preparation.complete(
             case.volume, case.annotation, case.axis, where,
             backbone=backbone, model_spacing_mm=origin["spacing_mm"], should_stop=should_stop,
         )

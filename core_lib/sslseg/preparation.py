@@ -10,10 +10,10 @@ import torch
 
 from sslseg.annotation import IGNORE, Annotation
 from sslseg.backbone import UNet
-from sslseg.completion import Completion, complete_annotation, propagation_grid
+from sslseg.completion import Completion, complete_annotation
 from sslseg.pixel_features import PixelFeatures
 from sslseg.progress import ShouldStop, never_stop
-from sslseg.slices import InPlaneGrid, SliceStack, plane_of, take_slices
+from sslseg.slices import InPlaneGrid, SliceStack, take_slices
 from sslseg.volume import Volume
 
 
@@ -26,7 +26,7 @@ class _Prepared:
     device: torch.device  # as asked for: tensors on "mps" say "mps:0"
     stack: SliceStack | None = None
     backbone: UNet | None = None
-    features: PixelFeatures | None = None
+    features: dict[InPlaneGrid, PixelFeatures] = field(default_factory=dict)
     completions: dict[bytes, Completion] = field(default_factory=dict)
 
 
@@ -74,22 +74,29 @@ class Preparation:
             InputError: NaN or infinite values.
         """
         known = self._of(volume, axis, device)
+        if known.backbone is not backbone:
+            known.backbone, known.features, known.completions = backbone, {}, {}
         labels = take_slices(annotation.labels, range(volume.array.shape[axis]), axis)
-        grid = propagation_grid(labels, plane_of(volume, axis)[1], model_spacing_mm=model_spacing_mm)
-        if known.features is None or known.features.grid != grid or known.backbone is not backbone:
-            stack = SliceStack.from_volume(volume, axis, grid, device)
-            known.backbone, known.features = backbone, PixelFeatures(stack, backbone)
-            known.completions.clear()
-        key = _digest(labels, annotation.n_classes)
+        key = _digest(labels, annotation.n_classes, model_spacing_mm)
         if key in known.completions:
             return known.completions[key]
+        used: dict[InPlaneGrid, PixelFeatures] = {}
+
+        def features_on(grid: InPlaneGrid) -> PixelFeatures:
+            used[grid] = known.features.get(grid) or PixelFeatures(
+                SliceStack.from_volume(volume, axis, grid, device), backbone
+            )
+            return used[grid]
+
         found = complete_annotation(
-            known.features,
-            torch.from_numpy(labels),
+            features_on,
+            labels,
             annotation.n_classes,
             volume.geometry.stack_spacing(axis),
+            model_spacing_mm=model_spacing_mm,
             should_stop=should_stop,
         )
+        known.features = used
         if not should_stop():
             known.completions = {key: found}  # the one before will not come back
         return found
@@ -105,10 +112,11 @@ class Preparation:
         return known
 
 
-def _digest(labels: np.ndarray, n_classes: int) -> bytes:
-    """A key of an annotation: of its annotated slices, and how many classes there are."""
+def _digest(labels: np.ndarray, n_classes: int, model_spacing_mm: float | None) -> bytes:
+    """A key of an annotation: of its annotated slices, how many classes there are, and the pixels it travels on."""
     annotated = np.flatnonzero((labels != IGNORE).any(axis=(1, 2)))
-    digest = hashlib.blake2b(np.array([n_classes, *labels.shape, *annotated]).tobytes(), digest_size=16)
+    known = np.array([n_classes, *labels.shape, *annotated, model_spacing_mm or 0.0])
+    digest = hashlib.blake2b(known.tobytes(), digest_size=16)
     for index in annotated:
         digest.update(labels[index].tobytes())
     return digest.digest()

@@ -35,7 +35,7 @@ def presence(features: FeaturesOf, classes: torch.Tensor, labels: torch.Tensor, 
 
     Args:
         features: distances are about 0 to 2.
-        classes: int (slices, rows, columns), as the labels have travelled; in annotated slices as annotated.
+        classes: int (slices, rows, columns), as the labels have travelled; annotated pixels as annotated.
         labels: uint8 (slices, rows, columns), the annotation; ``IGNORE`` where there is none.
         n_classes: number of classes, background included.
 
@@ -45,7 +45,7 @@ def presence(features: FeaturesOf, classes: torch.Tensor, labels: torch.Tensor, 
     present = torch.ones(len(classes), n_classes - 1)
     area = [torch.bincount(part.flatten().long(), minlength=n_classes).tolist() for part in classes]
     annotated = torch.nonzero((labels != IGNORE).flatten(1).any(1))[:, 0].tolist()
-    shown = {c: [index for index in annotated if area[index][c]] for c in range(1, n_classes)}
+    shown = {c: [index for index in annotated if bool((labels[index] == c).any())] for c in range(1, n_classes)}
     samples = _samples(features, labels, annotated, n_classes)
     unlike: dict[int, dict[int, float]] = {c: {} for c in samples}
     for index in sorted({*range(len(classes))} - {*annotated}):

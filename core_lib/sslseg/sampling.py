@@ -73,7 +73,7 @@ class Patches:
 
 
 class PreparedCase:
-    """A case as the training needs it: slices, labels and propagated labels on the model's grid."""
+    """A case as the training needs it: slices and labels on the model's grid, and labels that have travelled."""
 
     def __init__(self, case: Case, stack: SliceStack, completion: Completion | None) -> None:
         self.stack = stack

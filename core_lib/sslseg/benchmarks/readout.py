@@ -12,12 +12,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from sslseg.backbone import BACKBONES, BackboneConfig, UNet
 from sslseg.benchmarks.datasets import LabelledVolume
-from sslseg.completion import complete_annotation, propagation_grid
+from sslseg.completion import complete_annotation
 from sslseg.device import seeded
 from sslseg.model import load_backbone
 from sslseg.pixel_features import PATCH_CHANNELS, PixelFeatures
 from sslseg.sampling import Case
-from sslseg.slices import SliceStack, plane_of, take_slices
+from sslseg.slices import SliceStack, take_slices
 
 INTENSITIES, RANDOM = "intensities", "random"
 """Besides pretrained weights: no network at all, and one with random weights."""
@@ -58,11 +58,14 @@ def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool = Tru
     """
     volume, axis = case.volume, case.axis
     labels = take_slices(case.annotation.labels, range(volume.array.shape[axis]), axis)
-    grid = propagation_grid(labels, plane_of(volume, axis)[1])
-    stack = SliceStack.from_volume(volume, axis, grid, torch.device("cpu"))
     compared = PixelFeatures if with_intensities or backbone is None else _Learned
-    n_classes, spacing_mm = case.annotation.n_classes, volume.geometry.stack_spacing(axis)
-    found = complete_annotation(compared(stack, backbone), torch.from_numpy(labels), n_classes, spacing_mm, **options)
+    found = complete_annotation(
+        lambda grid: compared(SliceStack.from_volume(volume, axis, grid, torch.device("cpu")), backbone),
+        labels,
+        case.annotation.n_classes,
+        volume.geometry.stack_spacing(axis),
+        **options,
+    )
     classes = found.native(slice(None))[0].argmax(1).to(torch.uint8).numpy()
     return np.moveaxis(classes, 0, axis)
 
