@@ -160,7 +160,7 @@ def test_annotation_of_a_volume_is_completed(name, axis):
         volume, make_annotation(make_labels(geometry), geometry, range(every // 2, len(truth), every), axis), axis
     )
     found = Preparation().complete(volume, case.annotation, axis, CPU)
-    winner = found.native(slice(None))[0].argmax(1)
+    winner = found.probabilities(slice(None)).argmax(1)
     assert winner.shape == truth.shape
     assert dice(winner.numpy() > 0, truth > 0) > 0.8
 
@@ -188,7 +188,7 @@ def test_what_travels_in_a_region_is_what_travels_in_that_part_alone():
     expected = completed(images[(slice(None), *cut)].copy(), only(labels, 3)[(slice(None), *cut)].copy())
     assert expected.grid.area is None
     assert torch.equal(found.propagation.probabilities, expected.propagation.probabilities)
-    probabilities, weight = found.native(slice(2, 5))
+    probabilities, weight = found.probabilities(slice(2, 5)), found.weight(slice(2, 5))
     assert torch.equal(probabilities[(..., *cut)], expected.propagation.probabilities[2:5])
     assert torch.equal(weight[(..., *cut)], expected.propagation.weight[2:5])
     outside = torch.ones(labels.shape[1:], dtype=torch.bool)
@@ -200,7 +200,7 @@ def test_what_travels_in_a_region_is_what_travels_in_that_part_alone():
 
 def test_structures_in_a_large_image_are_completed_at_full_resolution():
     labels, images = wandering_disc()
-    found = completed(images, only(labels, 3)).native(slice(None))[0].argmax(1)
+    found = completed(images, only(labels, 3)).probabilities(slice(None)).argmax(1)
     assert dice(found.numpy() == 1, labels == 1) > 0.97
 
 
@@ -210,7 +210,7 @@ def test_a_structure_that_leaves_the_region_is_followed(known):
     labels, images = wandering_disc(n=41)
     found = completed(images, only(labels, known))
     assert found.grid.area is None or len(found.grid.area[0]) > len(region(only(labels, known))[0])
-    winner = found.native(slice(None))[0].argmax(1).numpy()
+    winner = found.probabilities(slice(None)).argmax(1).numpy()
     overlap = [dice(here == 1, there == 1) for here, there in zip(winner, labels, strict=True)]
     assert min(overlap[3:-3]) > 0.6
 

@@ -9,7 +9,7 @@ from few_slices import CASES, make_case
 from sslseg import preparation as preparation_module
 from sslseg.backbone import BACKBONES, BackboneConfig, UNet
 from sslseg.preparation import Preparation
-from sslseg.slices import InPlaneGrid, plane_of
+from sslseg.slices import InPlaneGrid, SliceStack, plane_of
 
 CPU = torch.device("cpu")
 
@@ -81,6 +81,15 @@ def test_features_outlive_a_correction(monkeypatch):
     corrected = dataclasses.replace(case, annotation=make_case(slices=(2, 4, 5)).annotation)
     carry(preparation, corrected, backbone=backbone)
     assert sum(seen) == n == case.volume.array.shape[0]
+
+
+def test_slices_that_are_known_are_not_cut_again(monkeypatch):
+    cut, from_volume = [], SliceStack.from_volume
+    monkeypatch.setattr(SliceStack, "from_volume", lambda *a: (cut.append(a), from_volume(*a))[1])
+    preparation, case = Preparation(), make_case()
+    preparation.slices(case.volume, case.axis, grid_of(case), CPU)
+    carry(preparation, case)
+    assert len(cut) == 1
 
 
 def test_what_was_cut_short_is_not_remembered(counted):

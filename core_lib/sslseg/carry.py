@@ -60,8 +60,7 @@ def carry_labels(
     shape = case.volume.array.shape
     labels, uncertainty = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
     for start in range(0, shape[case.axis], _AT_ONCE):
-        probabilities, _ = completion.native(slice(start, start + _AT_ONCE))
-        classes, unsure = decide(probabilities)
+        classes, unsure = decide(completion.probabilities(slice(start, start + _AT_ONCE)))
         index = slice_index(range(start, start + len(classes)), case.axis)
         labels[index], uncertainty[index] = (np.moveaxis(part, 0, case.axis) for part in (classes, unsure))
     np.copyto(labels, case.annotation.labels, where=case.annotation.known)

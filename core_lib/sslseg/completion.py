@@ -42,10 +42,13 @@ class Completion:
         """The same on another device."""
         return Completion(self.propagation.to(device), self.grid)
 
-    def native(self, slices: slice | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities (n, classes, rows, columns) and trust (n, 1, rows, columns) of slices on the native grid."""
-        probabilities, weight = self.propagation.probabilities[slices], self.propagation.weight[slices]
-        return self.grid.to_native(probabilities), self.grid.extend_to_native(weight)
+    def probabilities(self, slices: slice | torch.Tensor) -> torch.Tensor:
+        """Of slices on the native grid, (n, classes, rows, columns)."""
+        return self.grid.to_native(self.propagation.probabilities[slices])
+
+    def weight(self, slices: slice | torch.Tensor) -> torch.Tensor:
+        """How far to trust them there, (n, 1, rows, columns)."""
+        return self.grid.extend_to_native(self.propagation.weight[slices])
 
 
 def complete_annotation(  # noqa: PLR0913 - what is completed, by what, and where
@@ -114,12 +117,12 @@ def region_of_interest(labels: np.ndarray, spacing_mm: tuple[float, float], pixe
     largest = max((stop - start) * mm for (start, stop), mm in zip(spans, spacing_mm, strict=True))
     margin = max(_MARGIN * largest, _LEAST_MARGIN * pixel_mm)
     rows, columns = (
-        _widened(span, n, margin / mm, pixel_mm / mm) for span, n, mm in zip(spans, size, spacing_mm, strict=True)
+        _around(span, n, margin / mm, pixel_mm / mm) for span, n, mm in zip(spans, size, spacing_mm, strict=True)
     )
     return rows, columns
 
 
-def _widened(span: np.ndarray, n: int, margin: float, share: float) -> range:
+def _around(span: np.ndarray, n: int, margin: float, share: float) -> range:
     """One side of the region around ``span``, in pixels that are 1 / ``share`` times as long as the finest."""
     step = max(1, round(_STEP * share))
     wanted = float(span[1] - span[0]) + 2 * margin + step  # one step more: where it starts is rounded

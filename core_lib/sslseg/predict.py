@@ -167,7 +167,8 @@ class _Source:
             logits = self.network(self.stack.with_context(indices, self.network.backbone.config.in_channels))
         probabilities = self.stack.grid.to_native(logits.float().softmax(1))
         if self.completion is not None:
-            carried, weight = self.completion.native(slice(start, stop))
+            here = slice(start, stop)
+            carried, weight = self.completion.probabilities(here), self.completion.weight(here)
             trust = (_LEAST_TRUST + (1 - _LEAST_TRUST) * weight) * (weight > 0)  # none where no label arrived
             probabilities = torch.lerp(probabilities, carried, trust)
         return decide(probabilities)

@@ -27,7 +27,14 @@ class _Prepared:
     stack: SliceStack | None = None
     backbone: UNet | None = None
     features: dict[InPlaneGrid, PixelFeatures] = field(default_factory=dict)
-    completions: dict[bytes, Completion] = field(default_factory=dict)
+    key: bytes = b""  # of the annotation that was completed last: the ones before will not come back
+    completion: Completion | None = None
+
+    def cut(self, grid: InPlaneGrid) -> SliceStack:
+        """The slices on a grid: those that are known, or new ones."""
+        if self.stack is not None and self.stack.grid == grid:
+            return self.stack
+        return SliceStack.from_volume(self.volume, self.axis, grid, self.device)
 
 
 class Preparation:
@@ -51,8 +58,7 @@ class Preparation:
             InputError: NaN or infinite values.
         """
         known = self._of(volume, axis, device)
-        if known.stack is None or known.stack.grid != grid:
-            known.stack = SliceStack.from_volume(volume, axis, grid, device)
+        known.stack = known.cut(grid)
         return known.stack
 
     def complete(  # noqa: PLR0913 - what, where, by what, and until when
@@ -75,17 +81,15 @@ class Preparation:
         """
         known = self._of(volume, axis, device)
         if known.backbone is not backbone:
-            known.backbone, known.features, known.completions = backbone, {}, {}
+            known.backbone, known.features, known.completion = backbone, {}, None
         labels = take_slices(annotation.labels, range(volume.array.shape[axis]), axis)
         key = _digest(labels, annotation.n_classes, model_spacing_mm)
-        if key in known.completions:
-            return known.completions[key]
+        if known.completion is not None and known.key == key:
+            return known.completion
         used: dict[InPlaneGrid, PixelFeatures] = {}
 
         def features_on(grid: InPlaneGrid) -> PixelFeatures:
-            used[grid] = known.features.get(grid) or PixelFeatures(
-                SliceStack.from_volume(volume, axis, grid, device), backbone
-            )
+            used[grid] = known.features.get(grid) or PixelFeatures(known.cut(grid), backbone)
             return used[grid]
 
         found = complete_annotation(
@@ -98,7 +102,7 @@ class Preparation:
         )
         known.features = used
         if not should_stop():
-            known.completions = {key: found}  # the one before will not come back
+            known.key, known.completion = key, found
         return found
 
     def _of(self, volume: Volume, axis: int, device: torch.device) -> _Prepared:

@@ -167,8 +167,9 @@ class PatchSampler:
         if not n or case.completion is None or not len(case.others):
             return None
         slices = case.others[torch.randint(len(case.others), (n,), generator=self._generator)]
-        native = case.completion.native(slices.to(case.labels.device))
-        probabilities, weight = (case.stack.grid.images_to_model(maps) for maps in native)
+        chosen, to_model = slices.to(case.labels.device), case.stack.grid.images_to_model
+        probabilities = to_model(case.completion.probabilities(chosen))
+        weight = to_model(case.completion.weight(chosen))
         view = self._view(case, probabilities[:, 0] < 0.5, torch.ones_like(weight[:, 0], dtype=torch.bool))
         return Patches(
             self._images(case, slices, view), probabilities=view.warp(probabilities), weight=view.warp(weight)

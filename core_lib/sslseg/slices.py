@@ -93,10 +93,9 @@ class InPlaneGrid:
         """
         if self.area is None:
             return self.extend_to_native(probabilities)
-        rows, columns = (slice(part.start, part.stop) for part in self.area)
         native = probabilities.new_zeros((*probabilities.shape[:2], *self.native))
         native[:, 0] = 1
-        native[..., rows, columns] = self._to_area(probabilities)
+        self._seen(native)[:] = self._to_area(probabilities)
         return native
 
     def extend_to_native(self, maps: torch.Tensor) -> torch.Tensor:

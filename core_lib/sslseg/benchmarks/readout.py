@@ -66,7 +66,7 @@ def travelled(case: Case, backbone: UNet | None, *, with_intensities: bool = Tru
         volume.geometry.stack_spacing(axis),
         **options,
     )
-    classes = found.native(slice(None))[0].argmax(1).to(torch.uint8).numpy()
+    classes = found.probabilities(slice(None)).argmax(1).to(torch.uint8).numpy()
     return np.moveaxis(classes, 0, axis)
 
 
